@@ -1,0 +1,21 @@
+//! What two services must agree on, and nothing else.
+//!
+//! ```text
+//!  partition, rate, identity, term, position      the words
+//!  messages                                       what passes over our own topics
+//! ```
+
+pub mod partition;
+pub mod rate;
+pub mod identity;
+pub mod term;
+pub mod position;
+pub mod messages;
+pub mod moment;
+pub mod clock;
+pub mod backoff;
+pub mod chain;
+pub mod shutdown;
+pub mod telemetry;
+pub mod metrics;
+pub mod http;

@@ -1,0 +1,179 @@
+//! Pure. The entries of the service topic: what is read into what, and how consumers run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Source;
+
+const TOPIC_PREFIX: &str = "topic/";
+const DEPLOYMENT: &str = "deployment";
+pub const FORMATS: [&str; 2] = ["json", "bytes"];
+pub const SINKS: [&str; 2] = ["parquet", "discard"];
+
+/// Which entry a key names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServiceKey {
+    /// `topic/<name>`: what to do with that topic.
+    Topic(String),
+    /// `deployment`: what consumers run with.
+    Deployment,
+}
+
+/// What to read a topic into: `{"table", "format", "sink", "options"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicEntry {
+    /// The folder or table that the rows go to; the topic's name unless said otherwise.
+    #[serde(default)]
+    pub table: Option<String>,
+    #[serde(default = "default_format")]
+    pub format: String,
+    #[serde(default = "default_sink")]
+    pub sink: String,
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// What consumers run with; what is absent stays as the orchestrator was started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentEntry {
+    /// Container image (Kubernetes).
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Program (processes).
+    #[serde(default)]
+    pub program: Option<String>,
+    /// Further options of the consumer, as on its command line without the dashes.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// What is wrong with a service entry, and what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("the key of a service entry is `topic/<name>` or `deployment`, got `{0}`")]
+    Key(String),
+    #[error("the service entry `{key}` is malformed")]
+    Json {
+        key: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the service entry `{key}` names {what} `{got}`; known are: {known}")]
+    Unknown { key: String, what: &'static str, got: String, known: String },
+    #[error(
+        "the service entry `{key}` names the table `{table}`; a table is named with letters, digits, `_`, `-` and `.`, and begins with a letter or digit"
+    )]
+    Table { key: String, table: String },
+}
+
+impl ServiceKey {
+    pub fn parse(key: &str) -> Result<Self, ServiceError> {
+        if key == DEPLOYMENT {
+            return Ok(Self::Deployment);
+        }
+        match key.strip_prefix(TOPIC_PREFIX) {
+            Some(name) if !name.is_empty() => Ok(Self::Topic(name.into())),
+            _ => Err(ServiceError::Key(key.into())),
+        }
+    }
+
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Topic(name) => format!("{TOPIC_PREFIX}{name}"),
+            Self::Deployment => DEPLOYMENT.into(),
+        }
+    }
+}
+
+impl TopicEntry {
+    /// Reads and checks the value of the entry for `topic`.
+    pub fn parse(topic: &str, value: &[u8]) -> Result<Self, ServiceError> {
+        let key = ServiceKey::Topic(topic.into()).to_text();
+        let entry: Self = serde_json::from_slice(value)
+            .map_err(|source| ServiceError::Json { key: key.clone(), source })?;
+        one_of(&key, "the format", &entry.format, &FORMATS)?;
+        one_of(&key, "the sink", &entry.sink, &SINKS)?;
+        let table = entry.table.clone().unwrap_or_else(|| topic.into());
+        if !is_table_name(&table) {
+            return Err(ServiceError::Table { key, table });
+        }
+        Ok(entry)
+    }
+
+    /// The entry as consumers get it.
+    pub fn source(&self, topic: &str) -> Source {
+        Source {
+            table: self.table.clone().unwrap_or_else(|| topic.into()),
+            format: self.format.clone(),
+            sink: self.sink.clone(),
+            options: self.options.clone(),
+        }
+    }
+}
+
+impl DeploymentEntry {
+    pub fn parse(value: &[u8]) -> Result<Self, ServiceError> {
+        serde_json::from_slice(value)
+            .map_err(|source| ServiceError::Json { key: DEPLOYMENT.into(), source })
+    }
+}
+
+fn default_format() -> String {
+    FORMATS[0].into()
+}
+
+fn default_sink() -> String {
+    SINKS[0].into()
+}
+
+fn one_of(key: &str, what: &'static str, got: &str, known: &[&str]) -> Result<(), ServiceError> {
+    if known.contains(&got) {
+        return Ok(());
+    }
+    Err(ServiceError::Unknown { key: key.into(), what, got: got.into(), known: known.join(", ") })
+}
+
+/// A table is one folder below the lake's root: nothing that could lead elsewhere, and none of
+/// the names (`_…`) that the lake keeps for itself.
+fn is_table_name(table: &str) -> bool {
+    let first = table.bytes().next();
+    first.is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && table.len() <= 249
+        && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_entry_means_json_into_a_table_of_the_topics_name() {
+        let entry = TopicEntry::parse("orders", b"{}").unwrap();
+        let source = entry.source("orders");
+        assert_eq!((source.table.as_str(), source.format.as_str()), ("orders", "json"));
+        assert_eq!(source.sink, "parquet");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_by_name() {
+        let refused =
+            |value: &str| TopicEntry::parse("orders", value.as_bytes()).unwrap_err().to_string();
+        assert!(refused("{").contains("`topic/orders` is malformed"));
+        assert!(refused(r#"{"format":"xml"}"#).contains("known are: json, bytes"));
+        assert!(refused(r#"{"sink":"tape"}"#).contains("known are: parquet, discard"));
+        assert!(refused(r#"{"table":"../etc"}"#).contains("`../etc`"));
+        assert!(refused(r#"{"tabel":"x"}"#).contains("malformed"));
+    }
+
+    #[test]
+    fn keys_are_read_back() {
+        for key in ["topic/orders", "deployment"] {
+            assert_eq!(ServiceKey::parse(key).unwrap().to_text(), key);
+        }
+        assert!(ServiceKey::parse("topic/").is_err());
+        assert!(ServiceKey::parse("orders").is_err());
+    }
+}
