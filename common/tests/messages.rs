@@ -69,11 +69,17 @@ fn assign() -> Assign {
                 options: BTreeMap::from([("headers".into(), "true".into())]),
             },
             partitions: vec![
-                AssignedPartition { partition: 0, since: Term::new(16, 1), hand_over: None },
+                AssignedPartition {
+                    partition: 0,
+                    since: Term::new(16, 1),
+                    hand_over: None,
+                    new_table: false,
+                },
                 AssignedPartition {
                     partition: 7,
                     since: Term::new(17, 3),
                     hand_over: Some(hand_over()),
+                    new_table: true,
                 },
             ],
         }],
@@ -101,6 +107,7 @@ fn snapshot() -> Snapshot {
         query: Some(Nonce(9)),
         requests_offset: 18,
         events_offset: 1000,
+        controller_offsets: BTreeMap::from([("1".into(), 30)]),
         consumers: vec![SnapshotConsumer {
             consumer: ConsumerId(1),
             incarnation: INCARNATION,
@@ -110,6 +117,7 @@ fn snapshot() -> Snapshot {
         partitions: vec![SnapshotPartition {
             partition: TopicPartition::new("orders", 7),
             topic_id: topic_id(),
+            source: Some(assign().topics[0].source.clone()),
             ownership: Ownership::Revoking,
             consumer: Some(ConsumerId(1)),
             incarnation: Some(INCARNATION),

@@ -70,6 +70,9 @@ pub struct AssignedPartition {
     /// The term of the `Assign` that first gave the partition to this incarnation.
     pub since: Term,
     pub hand_over: Option<HandOver>,
+    /// The leader ordered a change of table: the hand-over's position is one of the former table,
+    /// and the new one begins there.
+    pub new_table: bool,
 }
 
 impl Assign {

@@ -1,9 +1,11 @@
 //! Pure. What a leader leaves to the next one, so that it need not read the topics from their beginning.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Extra;
-use super::command::Assign;
+use super::command::{Assign, Source};
 use crate::identity::{ConsumerId, Incarnation, Nonce, TopicId};
 use crate::partition::TopicPartition;
 use crate::position::HandOver;
@@ -22,6 +24,8 @@ pub struct Snapshot {
     pub requests_offset: u64,
     /// The first offset on the events topic that is not included.
     pub events_offset: u64,
+    /// For each consumer, by its number, the first offset of its partition that is not included.
+    pub controller_offsets: BTreeMap<String, u64>,
     pub consumers: Vec<SnapshotConsumer>,
     pub partitions: Vec<SnapshotPartition>,
     pub requests: Vec<StandingRequest>,
@@ -52,6 +56,8 @@ pub enum Ownership {
 pub struct SnapshotPartition {
     pub partition: TopicPartition,
     pub topic_id: TopicId,
+    /// How it was read last; after an unclean end the next owner goes on that way.
+    pub source: Option<Source>,
     pub ownership: Ownership,
     pub consumer: Option<ConsumerId>,
     pub incarnation: Option<Incarnation>,
