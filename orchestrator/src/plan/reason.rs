@@ -1,0 +1,217 @@
+//! Pure. Why a plan changes something, in words for the person who was paged because of it.
+
+use std::fmt;
+
+use common::identity::ConsumerId;
+use common::partition::TopicPartition;
+use common::rate::BytesPerSecond;
+
+/// Why a partition gets another owner, or one at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MoveReason {
+    /// It never had an owner.
+    New,
+    /// The consumer that held it does not exist any more.
+    OwnerGone { owner: ConsumerId },
+    /// A person pinned it to its new owner.
+    Pinned,
+    /// The consumer that holds it is to hold nothing.
+    Drained { owner: ConsumerId },
+    /// The consumer that holds it is overloaded; `relief` says why this partition leaves.
+    Overload { owner: ConsumerId, percent: u64, relief: Relief },
+    /// Its owner is closed, since all that it holds fits elsewhere.
+    Closed { owner: ConsumerId },
+}
+
+/// Why it is this partition that leaves an overloaded consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relief {
+    /// No smaller one brings the consumer down to its plan capacity.
+    Sufficient,
+    /// None suffices alone: the consumer hands over several, and this is one of them.
+    OneOfSeveral,
+    /// Nobody has room and nobody may be created: the load is spread as evenly as it goes.
+    Spread,
+}
+
+/// How the new owner was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// The fullest consumer that has room.
+    Best,
+    /// Nobody has room: a consumer is created.
+    Created,
+    /// Nobody has room and nobody may be created: the least loaded takes it.
+    LeastLoaded,
+    /// A person chose.
+    Chosen,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreateReason {
+    NoRoom { partition: TopicPartition, demand: BytesPerSecond },
+    Minimum { consumers_min: u32 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoveReason {
+    /// It holds nothing, and is not needed for the minimum.
+    Idle,
+    /// What it held fits into the others.
+    Closed {
+        partitions: usize,
+    },
+    Drained,
+}
+
+/// What the plan could not do as it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// One partition asks for more than a whole consumer; it has one of its own.
+    PartitionTooLarge {
+        partition: TopicPartition,
+        demand: BytesPerSecond,
+        capacity: BytesPerSecond,
+    },
+    /// A consumer stays overloaded because no consumer may be created.
+    Overloaded { consumer: ConsumerId, percent: u64, held_back_by: HeldBackBy },
+    /// These stay without an owner: there is no consumer and none may be created.
+    Unplaced { partitions: usize, held_back_by: HeldBackBy },
+    /// The pin is not followed: that consumer is absent or draining.
+    PinUnfulfilled { partition: TopicPartition, consumer: ConsumerId },
+    /// A draining consumer keeps what it has: nobody else exists and nobody may be created.
+    CannotDrain { consumer: ConsumerId, held_back_by: HeldBackBy },
+}
+
+/// Which limit binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBackBy {
+    Maximum {
+        consumers_max: u32,
+    },
+    Step {
+        create_max: u32,
+    },
+    /// All that it holds is pinned to it.
+    Pins,
+}
+
+impl MoveReason {
+    /// A word for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::OwnerGone { .. } => "owner_gone",
+            Self::Pinned => "pinned",
+            Self::Drained { .. } => "drained",
+            Self::Overload { .. } => "overload",
+            Self::Closed { .. } => "closed",
+        }
+    }
+
+    /// The reason as a sentence about `partition`, without a full stop.
+    pub(super) fn about(&self, partition: &TopicPartition) -> String {
+        match self {
+            Self::New => format!("{partition} had no owner"),
+            Self::OwnerGone { owner } => format!("{owner}, the owner of {partition}, is gone"),
+            Self::Pinned => format!("{partition} was pinned by a person"),
+            Self::Drained { owner } => format!("{owner} is being drained"),
+            Self::Overload { owner, percent, relief } => {
+                let overload = format!("{owner} was at {percent} % of its trigger capacity");
+                match relief {
+                    Relief::Sufficient => format!(
+                        "{overload}; {partition} is the smallest partition that has a place and \
+                         whose leaving suffices"
+                    ),
+                    Relief::OneOfSeveral => format!(
+                        "{overload}; no single partition that has a place suffices, and \
+                         {partition} is the largest of those that leave"
+                    ),
+                    Relief::Spread => format!(
+                        "{overload} and nobody has room; {partition} evens out the overload"
+                    ),
+                }
+            }
+            Self::Closed { owner } => {
+                format!("{owner} is closed, since all that it held fits into the others")
+            }
+        }
+    }
+}
+
+impl Fit {
+    /// The choice as a sentence about `consumer`, without a full stop.
+    pub(super) fn about(self, consumer: ConsumerId) -> String {
+        match self {
+            Self::Best => format!("{consumer} is the fullest that has room"),
+            Self::Created => format!("nobody has room, so {consumer} is created"),
+            Self::LeastLoaded => {
+                format!("nobody has room and nobody may be created, {consumer} is the least loaded")
+            }
+            Self::Chosen => format!("{consumer} was asked for"),
+        }
+    }
+}
+
+impl fmt::Display for CreateReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoom { partition, demand } => {
+                write!(f, "nobody has room for {partition}, which asks for {demand}")
+            }
+            Self::Minimum { consumers_min } => {
+                write!(f, "at least {consumers_min} consumers are to be kept")
+            }
+        }
+    }
+}
+
+impl fmt::Display for RemoveReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => write!(f, "it holds nothing and is not needed"),
+            Self::Closed { partitions } => {
+                write!(f, "the partitions that it held ({partitions}) fit into the others")
+            }
+            Self::Drained => write!(f, "it was drained"),
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PartitionTooLarge { partition, demand, capacity } => write!(
+                f,
+                "{partition} asks for {demand}, more than a consumer's capacity of {capacity}: \
+                 give its topic more partitions"
+            ),
+            Self::Overloaded { consumer, percent, held_back_by } => {
+                write!(f, "{consumer} stays at {percent} % of its trigger capacity: {held_back_by}")
+            }
+            Self::Unplaced { partitions, held_back_by } => {
+                write!(f, "{partitions} partitions have no owner: {held_back_by}")
+            }
+            Self::PinUnfulfilled { partition, consumer } => {
+                write!(f, "{partition} is pinned to {consumer}, which is absent or draining")
+            }
+            Self::CannotDrain { consumer, held_back_by } => {
+                write!(f, "{consumer} cannot be drained, as nobody else exists: {held_back_by}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for HeldBackBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Maximum { consumers_max } => {
+                write!(f, "at most {consumers_max} consumers may exist")
+            }
+            Self::Step { create_max } => {
+                write!(f, "at most {create_max} consumers may be created at a time")
+            }
+            Self::Pins => write!(f, "what it holds is pinned to it"),
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Pure. Decides when a plan is made, why, and how much it may change.
+//!
+//! ```text
+//!               a measurement came
+//!            ┌─────────────────────┐        measuring: everything is a reason
+//!            v                     │
+//!  waiting ──> measuring ──────> frozen     frozen: only what lacks an owner, and what people ask
+//!     │         silence             ^
+//!     └─────────────────────────────┘       waiting for the first measurement: nothing is, yet
+//!               silence
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use common::identity::ConsumerId;
+use common::moment::Moment;
+use common::partition::TopicPartition;
+
+use crate::plan::plan;
+use crate::plan::snapshot::{Demand, Scope, Snapshot, Standing, Wish};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TriggerPolicy {
+    /// For so long fewer consumers must have sufficed before one is closed.
+    pub stabilisation: Duration,
+    /// After so long without a measurement nothing is moved that need not be.
+    pub silence: Duration,
+    /// A reason whose plan changed nothing is not acted upon again for so long.
+    pub mute: Duration,
+}
+
+/// Time to plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    pub reason: Reason,
+    pub scope: Scope,
+}
+
+/// What the snapshot does not show by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    ConsumerDied(ConsumerId),
+    /// With what changed, for people.
+    ConfigurationChanged(String),
+    /// With who or what asked, for people.
+    Asked(String),
+}
+
+/// Why a plan is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    ConsumerDied {
+        consumer: ConsumerId,
+    },
+    Unowned {
+        partitions: usize,
+        first: TopicPartition,
+    },
+    ConfigurationChanged {
+        what: String,
+    },
+    Asked {
+        by: String,
+    },
+    /// A partition is not where a person wants it.
+    Wish {
+        partition: TopicPartition,
+    },
+    Draining {
+        consumer: ConsumerId,
+    },
+    Overload {
+        consumer: ConsumerId,
+        percent: u64,
+    },
+    Minimum {
+        serving: usize,
+        consumers_min: u32,
+    },
+    Surplus {
+        serving: usize,
+        sufficient: usize,
+        window: Duration,
+    },
+}
+
+/// When a plan was made last for which reason, and since when fewer consumers would do.
+#[derive(Clone, Debug)]
+pub struct Triggers {
+    policy: TriggerPolicy,
+    started: Moment,
+    measured: Option<Moment>,
+    occasions: Vec<Occasion>,
+    /// By reason, until when.
+    muted: BTreeMap<&'static str, Moment>,
+    surplus_since: Option<Moment>,
+    surplus_checked: Option<Moment>,
+    last: Option<&'static str>,
+}
+
+/// How far what is known about rates can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    Waiting,
+    Measuring,
+    Frozen,
+}
+
+impl Triggers {
+    pub fn new(policy: TriggerPolicy, now: Moment) -> Self {
+        Self {
+            policy,
+            started: now,
+            measured: None,
+            occasions: Vec::new(),
+            muted: BTreeMap::new(),
+            surplus_since: None,
+            surplus_checked: None,
+            last: None,
+        }
+    }
+
+    /// A measurement was read.
+    pub fn measured(&mut self, now: Moment) {
+        self.measured = Some(now);
+    }
+
+    /// Something happened that is a reason to plan.
+    pub fn note(&mut self, occasion: Occasion) {
+        if !self.occasions.contains(&occasion) {
+            self.occasions.push(occasion);
+        }
+    }
+
+    /// The plan for the last trigger changed nothing: its reason rests for a while.
+    pub fn fruitless(&mut self, now: Moment) {
+        if let Some(label) = self.last {
+            self.muted.insert(label, now + self.policy.mute);
+        }
+    }
+
+    pub fn trust(&self, now: Moment) -> Trust {
+        let heard = self.measured.unwrap_or(self.started);
+        if now.saturating_since(heard) > self.policy.silence {
+            Trust::Frozen
+        } else if self.measured.is_some() {
+            Trust::Measuring
+        } else {
+            Trust::Waiting
+        }
+    }
+
+    /// Whether to plan now. The scope of `snapshot` is not looked at: the trigger names the one to
+    /// plan with.
+    pub fn decide(&mut self, now: Moment, snapshot: &Snapshot) -> Option<Trigger> {
+        let trust = self.trust(now);
+        self.muted.retain(|_, until| *until > now);
+        let trigger = match trust {
+            Trust::Waiting => None,
+            Trust::Frozen => {
+                self.surplus_since = None;
+                self.pressing(snapshot, Scope::Place)
+            }
+            Trust::Measuring => self
+                .pressing(snapshot, Scope::Relieve)
+                .or_else(|| self.relieving(snapshot))
+                .or_else(|| self.surplus(now, snapshot)),
+        };
+        self.last = trigger.as_ref().map(|trigger| trigger.reason.label());
+        trigger
+    }
+
+    /// What is planned for even when the rates are old.
+    fn pressing(&mut self, snapshot: &Snapshot, scope: Scope) -> Option<Trigger> {
+        if let Some(occasion) = self.take_occasion() {
+            let may_pack = scope >= Scope::Relieve && matches!(occasion, Reason::Asked { .. });
+            let scope = if may_pack { Scope::Pack } else { scope };
+            return Some(Trigger { reason: occasion, scope });
+        }
+        let reason = unowned(snapshot).or_else(|| excluded(snapshot))?;
+        self.unless_muted(Trigger { reason, scope })
+    }
+
+    fn relieving(&self, snapshot: &Snapshot) -> Option<Trigger> {
+        let reasons = [draining, overload, misplaced, below_minimum];
+        reasons
+            .into_iter()
+            .filter_map(|reason| reason(snapshot))
+            .find_map(|reason| self.unless_muted(Trigger { reason, scope: Scope::Relieve }))
+    }
+
+    /// Fewer consumers have sufficed for a whole window.
+    fn surplus(&mut self, now: Moment, snapshot: &Snapshot) -> Option<Trigger> {
+        let is_fresh = |checked| now.saturating_since(checked) < self.check_interval();
+        if self.surplus_checked.is_some_and(is_fresh) {
+            return None;
+        }
+        self.surplus_checked = Some(now);
+        let serving = serving(snapshot);
+        let Some(sufficient) = sufficient(snapshot).filter(|sufficient| *sufficient < serving)
+        else {
+            self.surplus_since = None;
+            return None;
+        };
+        let since = *self.surplus_since.get_or_insert(now);
+        let window = now.saturating_since(since);
+        if window < self.policy.stabilisation {
+            return None;
+        }
+        self.surplus_since = None;
+        let reason = Reason::Surplus { serving, sufficient, window };
+        Some(Trigger { reason, scope: Scope::Pack })
+    }
+
+    /// Trial plans are made often enough not to miss a need, and seldom enough not to cost much.
+    fn check_interval(&self) -> Duration {
+        (self.policy.stabilisation / 60).min(Duration::from_secs(5))
+    }
+
+    fn take_occasion(&mut self) -> Option<Reason> {
+        if self.occasions.is_empty() {
+            return None;
+        }
+        Some(match self.occasions.remove(0) {
+            Occasion::ConsumerDied(consumer) => Reason::ConsumerDied { consumer },
+            Occasion::ConfigurationChanged(what) => Reason::ConfigurationChanged { what },
+            Occasion::Asked(by) => Reason::Asked { by },
+        })
+    }
+
+    fn unless_muted(&self, trigger: Trigger) -> Option<Trigger> {
+        (!self.muted.contains_key(trigger.reason.label())).then_some(trigger)
+    }
+}
+
+impl Reason {
+    /// A word for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::ConsumerDied { .. } => "consumer_died",
+            Self::Unowned { .. } => "unowned",
+            Self::ConfigurationChanged { .. } => "configuration_changed",
+            Self::Asked { .. } => "asked",
+            Self::Wish { .. } => "wish",
+            Self::Draining { .. } => "draining",
+            Self::Overload { .. } => "overload",
+            Self::Minimum { .. } => "minimum",
+            Self::Surplus { .. } => "surplus",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConsumerDied { consumer } => write!(f, "{consumer} died"),
+            Self::Unowned { partitions: 1, first } => write!(f, "{first} has no owner"),
+            Self::Unowned { partitions, first } => {
+                write!(f, "{partitions} partitions have no owner, the first is {first}")
+            }
+            Self::ConfigurationChanged { what } => write!(f, "the configuration changed: {what}"),
+            Self::Asked { by } => write!(f, "{by} asked for it"),
+            Self::Wish { partition } => write!(f, "{partition} is not where a person wants it"),
+            Self::Draining { consumer } => write!(f, "{consumer} is being drained"),
+            Self::Overload { consumer, percent } => {
+                write!(f, "{consumer} is at {percent} % of its trigger capacity")
+            }
+            Self::Minimum { serving, consumers_min } => {
+                write!(f, "{serving} consumers exist, at least {consumers_min} are to be kept")
+            }
+            Self::Surplus { serving, sufficient, window } => write!(
+                f,
+                "{sufficient} consumers instead of {serving} have sufficed for {} s",
+                window.as_secs()
+            ),
+        }
+    }
+}
+
+fn unowned(snapshot: &Snapshot) -> Option<Reason> {
+    let mut unowned = snapshot.partitions.iter().filter(|(_, facts)| {
+        let is_owned = facts.owner.is_some_and(|owner| snapshot.consumers.contains_key(&owner));
+        facts.wish != Wish::Excluded && !is_owned
+    });
+    let (first, _) = unowned.next()?;
+    Some(Reason::Unowned { partitions: 1 + unowned.count(), first: first.clone() })
+}
+
+fn excluded(snapshot: &Snapshot) -> Option<Reason> {
+    let is_led = |owner: ConsumerId| {
+        snapshot.consumers.get(&owner).is_some_and(|facts| facts.standing != Standing::ByHand)
+    };
+    let mut partitions = snapshot.partitions.iter();
+    let found = partitions
+        .find(|(_, facts)| facts.wish == Wish::Excluded && facts.owner.is_some_and(is_led));
+    found.map(|(partition, _)| Reason::Wish { partition: partition.clone() })
+}
+
+fn misplaced(snapshot: &Snapshot) -> Option<Reason> {
+    let is_misplaced = |wish: Wish, owner: Option<ConsumerId>| match wish {
+        Wish::Pinned(wanted) => is_serving(snapshot, wanted) && owner != Some(wanted),
+        Wish::None | Wish::Excluded => false,
+    };
+    let mut partitions = snapshot.partitions.iter();
+    let found = partitions.find(|(_, facts)| is_misplaced(facts.wish, facts.owner));
+    found.map(|(partition, _)| Reason::Wish { partition: partition.clone() })
+}
+
+fn draining(snapshot: &Snapshot) -> Option<Reason> {
+    let is_draining = |owner: &ConsumerId| {
+        let facts = snapshot.consumers.get(owner);
+        facts.is_some_and(|facts| facts.standing == Standing::Draining)
+    };
+    let mut owners = snapshot.partitions.values().filter_map(|facts| facts.owner);
+    owners.find(is_draining).map(|consumer| Reason::Draining { consumer })
+}
+
+fn below_minimum(snapshot: &Snapshot) -> Option<Reason> {
+    let serving = serving(snapshot);
+    let consumers_min = snapshot.limits.consumers_min;
+    let is_below = serving < usize::try_from(consumers_min).unwrap_or(usize::MAX);
+    is_below.then_some(Reason::Minimum { serving, consumers_min })
+}
+
+/// The most overloaded consumer that has something to hand over.
+fn overload(snapshot: &Snapshot) -> Option<Reason> {
+    let loads = loads(snapshot);
+    let overloaded = loads.iter().filter_map(|(id, (load, loaded))| {
+        let capacity = snapshot.consumers[id].capacity;
+        let trigger = snapshot.limits.trigger_capacity(capacity);
+        let percent = u128::from(load.peak.0) * 100 / u128::from(trigger.0.max(1));
+        (load.peak > trigger && *loaded > 1).then_some((percent, *id))
+    });
+    let (percent, consumer) =
+        overloaded.max_by_key(|(percent, id)| (*percent, std::cmp::Reverse(*id)))?;
+    Some(Reason::Overload { consumer, percent: u64::try_from(percent).unwrap_or(u64::MAX) })
+}
+
+/// The load of each serving consumer, and how many of its partitions ask for anything.
+fn loads(snapshot: &Snapshot) -> BTreeMap<ConsumerId, (Demand, usize)> {
+    let mut loads = BTreeMap::<ConsumerId, (Demand, usize)>::new();
+    for facts in snapshot.partitions.values() {
+        let Some(owner) = facts.owner.filter(|owner| is_serving(snapshot, *owner)) else {
+            continue;
+        };
+        let (load, loaded) = loads.entry(owner).or_default();
+        *load = *load + facts.demand;
+        *loaded += usize::from(facts.demand != Demand::NONE);
+    }
+    loads
+}
+
+fn is_serving(snapshot: &Snapshot, consumer: ConsumerId) -> bool {
+    snapshot.consumers.get(&consumer).is_some_and(|facts| facts.standing == Standing::Serving)
+}
+
+fn serving(snapshot: &Snapshot) -> usize {
+    snapshot.consumers.keys().filter(|id| is_serving(snapshot, **id)).count()
+}
+
+/// How many consumers a plan would do with, by the steady demand; `None` if it is plain that none
+/// can be spared.
+fn sufficient(snapshot: &Snapshot) -> Option<usize> {
+    let serving = serving(snapshot);
+    let load: Demand = snapshot.partitions.values().map(|facts| facts.demand).sum();
+    let facts = snapshot.consumers.values().filter(|facts| facts.standing == Standing::Serving);
+    let largest = facts.map(|facts| snapshot.limits.plan_capacity(facts.capacity).0).max()?;
+    let at_least = usize::try_from(load.steady.0.div_ceil(largest.max(1))).unwrap_or(usize::MAX);
+    let minimum = usize::try_from(snapshot.limits.consumers_min).unwrap_or(usize::MAX);
+    if at_least.max(minimum) >= serving {
+        return None;
+    }
+    let trial = plan(&Snapshot { scope: Scope::Pack, ..snapshot.clone() });
+    let closed = trial.remove.keys().filter(|id| is_serving(snapshot, **id)).count();
+    Some((serving + trial.create.len()).saturating_sub(closed))
+}
