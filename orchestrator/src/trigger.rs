@@ -376,3 +376,193 @@ fn sufficient(snapshot: &Snapshot) -> Option<usize> {
     let closed = trial.remove.keys().filter(|id| is_serving(snapshot, **id)).count();
     Some((serving + trial.create.len()).saturating_sub(closed))
 }
+
+#[cfg(test)]
+mod tests {
+    use common::rate::BytesPerSecond;
+
+    use super::*;
+    use crate::plan::snapshot::{ConsumerFacts, Limits, PartitionFacts};
+
+    const POLICY: TriggerPolicy = TriggerPolicy {
+        stabilisation: Duration::from_secs(300),
+        silence: Duration::from_secs(10),
+        mute: Duration::from_secs(5),
+    };
+
+    fn at(seconds: u64) -> Moment {
+        Moment::since_boot(Duration::from_secs(seconds))
+    }
+
+    /// Triggers that have just read a measurement at second 0.
+    fn measuring() -> Triggers {
+        let mut triggers = Triggers::new(POLICY, at(0));
+        triggers.measured(at(0));
+        triggers
+    }
+
+    /// Two consumers of capacity 100; each partition with its owner and steady and peak demand.
+    fn snapshot(partitions: &[(u32, u64, u64)]) -> Snapshot {
+        let facts = ConsumerFacts { capacity: BytesPerSecond(100), standing: Standing::Serving };
+        let limits = Limits {
+            capacity: BytesPerSecond(100),
+            plan_percent: 75,
+            trigger_percent: 90,
+            consumers_min: 1,
+            consumers_max: 10,
+            create_max: 10,
+        };
+        let partitions = (0..).zip(partitions).map(|(number, (owner, steady, peak))| {
+            let demand = Demand { steady: BytesPerSecond(*steady), peak: BytesPerSecond(*peak) };
+            let facts =
+                PartitionFacts { demand, owner: Some(ConsumerId(*owner)), wish: Wish::None };
+            (TopicPartition::new("orders", number), facts)
+        });
+        Snapshot {
+            scope: Scope::Place,
+            limits,
+            partitions: partitions.collect(),
+            consumers: [(ConsumerId(1), facts), (ConsumerId(2), facts)].into(),
+        }
+    }
+
+    fn calm() -> Snapshot {
+        snapshot(&[(1, 70, 70), (2, 70, 70)])
+    }
+
+    #[test]
+    fn a_calm_group_is_let_alone() {
+        let mut triggers = measuring();
+        assert_eq!(triggers.decide(at(1), &calm()), None);
+    }
+
+    #[test]
+    fn a_burst_above_the_trigger_capacity_is_a_reason_at_once() {
+        let overloaded = snapshot(&[(1, 40, 40), (1, 40, 55), (2, 70, 70)]);
+        let trigger = measuring().decide(at(1), &overloaded).unwrap();
+        let reason = Reason::Overload { consumer: ConsumerId(1), percent: 105 };
+        assert_eq!(trigger, Trigger { reason, scope: Scope::Relieve });
+    }
+
+    #[test]
+    fn a_partition_larger_than_its_consumer_is_no_reason() {
+        assert_eq!(measuring().decide(at(1), &snapshot(&[(1, 300, 300), (2, 70, 70)])), None);
+    }
+
+    #[test]
+    fn a_plan_that_changed_nothing_lets_its_reason_rest() {
+        let overloaded = snapshot(&[(1, 50, 50), (1, 50, 50), (2, 70, 70)]);
+        let mut triggers = measuring();
+        assert!(triggers.decide(at(1), &overloaded).is_some());
+        assert!(triggers.decide(at(2), &overloaded).is_some(), "its plan may have helped");
+        triggers.fruitless(at(2));
+        assert_eq!(triggers.decide(at(3), &overloaded), None);
+        assert!(triggers.decide(at(7), &overloaded).is_some());
+    }
+
+    #[test]
+    fn an_owner_that_is_gone_is_a_reason_even_when_frozen_but_moves_nothing_else() {
+        let orphaned = snapshot(&[(1, 70, 70), (3, 10, 10), (3, 10, 10)]);
+        let first = TopicPartition::new("orders", 1);
+        let reason = Reason::Unowned { partitions: 2, first };
+        let mut triggers = measuring();
+        let expected = Trigger { reason: reason.clone(), scope: Scope::Relieve };
+        assert_eq!(triggers.decide(at(1), &orphaned), Some(expected));
+        assert_eq!(triggers.trust(at(11)), Trust::Frozen);
+        let expected = Trigger { reason, scope: Scope::Place };
+        assert_eq!(triggers.decide(at(11), &orphaned), Some(expected));
+    }
+
+    #[test]
+    fn before_the_first_measurement_nothing_is_placed_until_it_stays_away() {
+        let unowned = snapshot(&[(3, 0, 0)]);
+        let mut triggers = Triggers::new(POLICY, at(0));
+        assert_eq!(triggers.decide(at(10), &unowned), None);
+        assert_eq!(triggers.decide(at(11), &unowned).unwrap().scope, Scope::Place);
+    }
+
+    #[test]
+    fn when_frozen_overload_and_surplus_are_no_reasons() {
+        let mut triggers = measuring();
+        let overloaded = snapshot(&[(1, 50, 50), (1, 50, 50)]);
+        let spare = snapshot(&[(1, 10, 10)]);
+        for second in 11..1_000 {
+            assert_eq!(triggers.decide(at(second), &overloaded), None);
+            assert_eq!(triggers.decide(at(second), &spare), None);
+        }
+    }
+
+    /// Fewer consumers must have sufficed at every look for the whole window.
+    #[test]
+    fn surplus_must_last_for_the_whole_window() {
+        let spare = snapshot(&[(1, 30, 30), (2, 30, 30)]);
+        let mut triggers = measuring();
+        let mut fired = Vec::new();
+        for second in 0..1_000 {
+            triggers.measured(at(second));
+            let busy = (200..210).contains(&second);
+            let snapshot = if busy { calm() } else { spare.clone() };
+            if let Some(trigger) = triggers.decide(at(second), &snapshot) {
+                fired.push((second, trigger));
+            }
+        }
+        let (second, trigger) = &fired[0];
+        assert_eq!(*second, 510, "a window after it was busy");
+        let window = Duration::from_secs(300);
+        let reason = Reason::Surplus { serving: 2, sufficient: 1, window };
+        assert_eq!(*trigger, Trigger { reason, scope: Scope::Pack });
+        assert_eq!(fired.len(), 2, "another window must pass before the next");
+    }
+
+    #[test]
+    fn the_minimum_is_kept_by_neither_closing_nor_lacking() {
+        let mut spare = snapshot(&[(1, 10, 10)]);
+        spare.limits.consumers_min = 2;
+        let mut triggers = measuring();
+        for second in 0..1_000 {
+            triggers.measured(at(second));
+            assert_eq!(triggers.decide(at(second), &spare), None);
+        }
+        spare.limits.consumers_min = 3;
+        let reason = Reason::Minimum { serving: 2, consumers_min: 3 };
+        assert_eq!(triggers.decide(at(1_000), &spare).unwrap().reason, reason);
+    }
+
+    #[test]
+    fn occasions_come_first_one_by_one_and_are_not_forgotten() {
+        let mut triggers = measuring();
+        triggers.note(Occasion::ConsumerDied(ConsumerId(2)));
+        triggers.note(Occasion::Asked("the command line".into()));
+        triggers.note(Occasion::ConsumerDied(ConsumerId(2)));
+        let overloaded = snapshot(&[(1, 50, 50), (1, 50, 50)]);
+        let labels: Vec<_> = (0..3)
+            .map(|_| triggers.decide(at(1), &overloaded).unwrap())
+            .map(|trigger| (trigger.reason.label(), trigger.scope))
+            .collect();
+        let expected = [
+            ("consumer_died", Scope::Relieve),
+            ("asked", Scope::Pack),
+            ("overload", Scope::Relieve),
+        ];
+        assert_eq!(labels, expected);
+    }
+
+    #[test]
+    fn drains_and_wishes_are_reasons_until_they_are_fulfilled() {
+        let mut draining = calm();
+        draining.consumers.get_mut(&ConsumerId(2)).unwrap().standing = Standing::Draining;
+        let reason = measuring().decide(at(1), &draining).unwrap().reason;
+        assert_eq!(reason, Reason::Draining { consumer: ConsumerId(2) });
+
+        let partition = TopicPartition::new("orders", 0);
+        for wish in [Wish::Excluded, Wish::Pinned(ConsumerId(2))] {
+            let mut wished = calm();
+            wished.partitions.get_mut(&partition).unwrap().wish = wish;
+            let reason = measuring().decide(at(1), &wished).unwrap().reason;
+            assert_eq!(reason, Reason::Wish { partition: partition.clone() });
+        }
+        let mut fulfilled = calm();
+        fulfilled.partitions.get_mut(&partition).unwrap().wish = Wish::Pinned(ConsumerId(1));
+        assert_eq!(measuring().decide(at(1), &fulfilled), None);
+    }
+}

@@ -15,6 +15,7 @@
 
 pub mod reason;
 pub mod snapshot;
+mod report;
 mod draft;
 mod settle;
 mod place;

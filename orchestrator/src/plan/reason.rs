@@ -123,10 +123,9 @@ impl MoveReason {
                         "{overload}; {partition} is the smallest partition that has a place and \
                          whose leaving suffices"
                     ),
-                    Relief::OneOfSeveral => format!(
-                        "{overload}; no single partition that has a place suffices, and \
-                         {partition} is the largest of those that leave"
-                    ),
+                    Relief::OneOfSeveral => {
+                        format!("{overload}; none suffices alone, {partition} is one of several")
+                    }
                     Relief::Spread => format!(
                         "{overload} and nobody has room; {partition} evens out the overload"
                     ),
