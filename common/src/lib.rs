@@ -18,4 +18,8 @@ pub mod chain;
 pub mod shutdown;
 pub mod telemetry;
 pub mod metrics;
+pub mod docs;
+pub mod docs_page;
 pub mod http;
+pub mod args;
+pub mod kafka;

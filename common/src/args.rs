@@ -1,0 +1,82 @@
+//! IO. The flags that every service has, each with its twin in the environment.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tracing_subscriber::filter::Targets;
+
+use crate::kafka::config::KafkaConfig;
+use crate::kafka::config_file::{self, ConfigFileError};
+use crate::telemetry::{self, LogFormat, TelemetryError};
+
+/// Where Kafka is and how to reach it.
+#[derive(Args, Clone, Debug)]
+pub struct KafkaArgs {
+    /// Brokers to begin with, separated by commas
+    #[arg(long, env, hide_env_values = true, value_name = "HOST:PORT,…")]
+    pub kafka_bootstrap_servers: String,
+
+    /// File with further settings of the Kafka clients, a `key=value` a line, in librdkafka's words
+    /// (security.protocol, ssl.ca.location, …); `sasl.password.file=PATH` reads a secret from a file
+    #[arg(long, env, hide_env_values = true, value_name = "FILE")]
+    pub kafka_config: Option<PathBuf>,
+}
+
+impl KafkaArgs {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a setting is malformed, unknown or not the user's to make.
+    pub fn load(&self) -> Result<KafkaConfig, ConfigFileError> {
+        config_file::load(&self.kafka_bootstrap_servers, self.kafka_config.as_deref())
+    }
+}
+
+/// What a service writes to its log.
+#[derive(Args, Clone, Debug)]
+pub struct TelemetryArgs {
+    /// Level of the log, also by module: `info,consumer::write=debug`
+    #[arg(long, env, hide_env_values = true, value_name = "LEVELS", default_value = "info")]
+    pub log_filter: Targets,
+
+    /// Form of the log
+    #[arg(long, env, hide_env_values = true, value_enum, default_value_t = LogFormat::Auto)]
+    pub log_format: LogFormat,
+}
+
+impl TelemetryArgs {
+    /// Installs the process's log, see [`telemetry::install`].
+    pub fn install(&self) -> Result<(), TelemetryError> {
+        telemetry::install(self.log_filter.clone(), self.log_format)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        kafka: KafkaArgs,
+        #[command(flatten)]
+        telemetry: TelemetryArgs,
+    }
+
+    fn parse(flags: &[&str]) -> Result<Flags, String> {
+        let flags = ["x"].iter().chain(flags);
+        Flags::try_parse_from(flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_log_filter_is_checked_when_it_is_given() {
+        let given = ["--kafka-bootstrap-servers", "k:9092", "--log-filter", "info,a::b=debug"];
+        let flags = parse(&given).unwrap();
+        assert_eq!(flags.telemetry.log_filter.to_string(), "a::b=debug,info");
+        assert_eq!(flags.kafka.load().unwrap().bootstrap_servers(), "k:9092");
+        let error = parse(&["--kafka-bootstrap-servers", "k:9092", "--log-filter", "a=loud"]);
+        assert!(error.err().unwrap().contains("--log-filter"));
+    }
+}

@@ -1,0 +1,12 @@
+//! All that speaks to Kafka, in the order from settings to records.
+
+pub mod config;
+pub mod config_file;
+pub mod security;
+pub mod cause;
+pub mod client_events;
+pub mod clients;
+pub mod topic_spec;
+pub mod admin;
+pub mod reader;
+pub mod writer;

@@ -1,0 +1,78 @@
+//! IO. Writes records to our own topics and tells where they were stored.
+
+use std::time::Duration;
+
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::FutureRecord;
+use rdkafka::util::Timeout;
+use thiserror::Error;
+
+use crate::kafka::cause::KafkaCause;
+use crate::kafka::clients::Producer;
+use crate::partition::TopicPartition;
+
+/// How long a record may wait for room in the producer's queue.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Error)]
+#[error("failed to write to {partition}")]
+pub struct WriteError {
+    partition: TopicPartition,
+    #[source]
+    source: KafkaCause,
+}
+
+impl WriteError {
+    pub fn is_transient(&self) -> bool {
+        self.source.is_transient()
+    }
+}
+
+/// A record to be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewRecord<'a> {
+    pub key: Option<&'a [u8]>,
+    /// Nothing is a tombstone.
+    pub value: Option<&'a [u8]>,
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+/// Writes to named partitions. Clones share the producer.
+#[derive(Clone)]
+pub struct TopicWriter {
+    producer: Producer,
+}
+
+impl TopicWriter {
+    pub fn new(producer: Producer) -> Self {
+        Self { producer }
+    }
+
+    /// Writes one record and returns its offset once all replicas in sync hold it.
+    ///
+    /// # Errors
+    /// If it was not acknowledged within the producer's time: it may have been stored all the same.
+    pub async fn write(
+        &self,
+        partition: &TopicPartition,
+        record: NewRecord<'_>,
+    ) -> Result<u64, WriteError> {
+        let number = i32::try_from(partition.partition()).unwrap_or(i32::MAX);
+        let mut message = FutureRecord::<[u8], [u8]>::to(partition.topic())
+            .partition(number)
+            .headers(to_headers(record.headers));
+        message.key = record.key;
+        message.payload = record.value;
+        let written = self.producer.send(message, Timeout::After(QUEUE_TIMEOUT)).await;
+        let delivery = written.map_err(|(error, _)| WriteError {
+            partition: partition.clone(),
+            source: KafkaCause::new(error),
+        })?;
+        Ok(u64::try_from(delivery.offset).expect("an acknowledged record has an offset"))
+    }
+}
+
+fn to_headers(headers: &[(&str, &str)]) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(headers.len());
+    headers.iter().fold(empty, |all, &(key, value)| all.insert(Header { key, value: Some(value) }))
+}
