@@ -1,0 +1,28 @@
+//! Pure. Records whose value is kept as it is, in one binary column.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray};
+use arrow::datatypes::Field;
+
+use super::frame::Frame;
+use super::{Decoded, Decoder, Rows};
+use crate::record::RawRecord;
+use crate::table::schema::{Column, ColumnType, TableSchema};
+
+pub(super) fn decode(decoder: &Decoder, records: &[RawRecord], schema: &TableSchema) -> Decoded {
+    let is_value = |column: &&Column| column.field.is_none() && column.kind == ColumnType::Binary;
+    let Some(column) = schema.columns.iter().find(is_value) else {
+        let column = Column { name: "value".into(), field: None, kind: ColumnType::Binary };
+        return Decoded::Wider(vec![column]);
+    };
+    let mut frame = Frame::new(decoder, records.len(), false);
+    for record in records {
+        frame.push(record, None);
+    }
+    let values = records.iter().map(|record| record.value.as_deref());
+    let values: ArrayRef = Arc::new(BinaryArray::from_iter(values));
+    let field = Field::new(&column.name, values.data_type().clone(), true);
+    let batch = frame.finish(vec![field], vec![values]);
+    Decoded::Rows(Rows { batch, dead_letters: Vec::new(), unparsed: 0 })
+}

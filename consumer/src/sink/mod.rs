@@ -1,0 +1,95 @@
+//! Where rows go: one table per name, one writer per partition that this consumer owns.
+//!
+//! ```text
+//!  Tables::start ──> get ──> open ──> write … write ──> close
+//! ```
+
+pub mod tables;
+pub mod discard;
+pub mod parquet;
+pub mod store;
+
+mod request;
+mod probe;
+mod folder;
+
+use std::sync::Arc;
+
+use common::identity::TableId;
+
+use crate::table::schema::{Column, TableSchema};
+use discard::{DiscardTable, DiscardWriter};
+use parquet::{ParquetTable, ParquetWriter};
+
+pub use request::*;
+
+/// One table that this process has claimed, shared by all partitions that write to it.
+#[derive(Debug)]
+pub enum Table {
+    Parquet(ParquetTable),
+    Discard(DiscardTable),
+}
+
+/// Writes the batches of one partition, one after the other.
+#[derive(Debug)]
+pub enum Writer {
+    Parquet(Box<ParquetWriter>),
+    Discard(DiscardWriter),
+}
+
+impl Table {
+    /// `None` where the sink keeps no tables.
+    pub fn id(&self) -> Option<TableId> {
+        match self {
+            Self::Parquet(table) => Some(table.id()),
+            Self::Discard(_) => None,
+        }
+    }
+
+    /// The newest schema that this process knows.
+    pub fn schema(&self) -> Arc<TableSchema> {
+        match self {
+            Self::Parquet(table) => table.schema(),
+            Self::Discard(table) => table.schema(),
+        }
+    }
+
+    /// Adds columns and returns the schema that has them: the one to decode with again.
+    pub async fn widen(&self, wanted: &[Column]) -> Result<Arc<TableSchema>, SinkError> {
+        match self {
+            Self::Parquet(table) => table.widen(wanted).await,
+            Self::Discard(table) => Ok(table.widen(wanted)),
+        }
+    }
+
+    /// Finds where the partition goes on, and makes its writer.
+    ///
+    /// A transient error is worth opening again with the same request.
+    pub async fn open(&self, request: OpenRequest) -> Result<Opened, SinkError> {
+        match self {
+            Self::Parquet(table) => table.open(request).await,
+            Self::Discard(table) => Ok(table.open(&request)),
+        }
+    }
+}
+
+impl Writer {
+    /// Stores a batch that begins at the writer's position; durable when it returns.
+    ///
+    /// After a transient error the *same* batch must be written again: it may be stored already.
+    /// The outcome may lie beyond the batch, where another owner stored more.
+    pub async fn write(&mut self, batch: &SealedBatch) -> Result<Stored, SinkError> {
+        match self {
+            Self::Parquet(writer) => writer.write(batch).await,
+            Self::Discard(writer) => Ok(writer.write(batch)),
+        }
+    }
+
+    /// Ends the writer; true if nothing is left whose outcome is unknown.
+    pub fn close(self) -> bool {
+        match self {
+            Self::Parquet(writer) => writer.close(),
+            Self::Discard(_) => true,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Parquet objects: one conditional put per batch, chained by their offsets, so that each record is stored once.
+//!
+//! ```text
+//!  open: chain (where it ends) ──> write: object (bytes) ──> writer (put) ──> verdict (name taken)
+//! ```
+
+pub mod footer;
+pub mod object;
+
+mod chain;
+mod naming;
+mod table;
+mod verdict;
+mod writer;
+
+pub use footer::{Footer, FooterError, read_footer};
+pub use object::Compression;
+pub use table::{Nonces, ParquetTable};
+pub use writer::ParquetWriter;

@@ -1,0 +1,149 @@
+//! Pure. An object of a partition's chain: its name, what its footer says, and its bytes.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, ListArray, RecordBatch, StructArray, new_null_array,
+};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+use super::footer::Footer;
+use crate::decode::frame_fields;
+use crate::sink::SealedBatch;
+
+/// How the columns of objects are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    #[default]
+    Zstd,
+    Snappy,
+}
+
+impl std::str::FromStr for Compression {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "zstd" => Ok(Self::Zstd),
+            "snappy" => Ok(Self::Snappy),
+            _ => Err(format!("the compression is `zstd` or `snappy`, not `{text}`")),
+        }
+    }
+}
+
+/// An object that is ready to be put, again and again with the same bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    pub(super) footer: Footer,
+    pub(super) bytes: Bytes,
+    pub(super) rows: u64,
+}
+
+/// Encodes the rows of `batch` from the footer's first offset on.
+pub(super) fn encode(
+    footer: Footer,
+    batch: &SealedBatch,
+    compression: Compression,
+) -> Result<Object, ParquetError> {
+    let schema = object_schema(batch);
+    let properties = properties(&footer, compression)?;
+    // Readers need no copy of the Arrow schema: every type that we use is Parquet's own.
+    let options =
+        ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)?;
+    let mut rows = 0;
+    for batch in &batch.rows {
+        let batch = rows_from(batch, footer.from);
+        rows += batch.num_rows() as u64;
+        writer.write(&widened(&batch, &schema)?)?;
+    }
+    Ok(Object { footer, bytes: writer.into_inner()?.into(), rows })
+}
+
+fn properties(footer: &Footer, compression: Compression) -> Result<WriterProperties, ParquetError> {
+    let compression = match compression {
+        Compression::Zstd => ParquetCompression::ZSTD(ZstdLevel::try_new(1)?),
+        Compression::Snappy => ParquetCompression::SNAPPY,
+    };
+    let builder = WriterProperties::builder()
+        .set_compression(compression)
+        .set_created_by(concat!("stowage ", env!("CARGO_PKG_VERSION")).into())
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_column_dictionary_enabled("kafka_offset".into(), false)
+        .set_column_dictionary_enabled("kafka_timestamp".into(), false)
+        .set_key_value_metadata(Some(footer.to_key_values()));
+    Ok(builder.build())
+}
+
+/// The columns of the object: all of the table's, and those of ours that a row can have.
+fn object_schema(batch: &SealedBatch) -> SchemaRef {
+    let has = |name: &str| batch.rows.iter().any(|rows| rows.schema().index_of(name).is_ok());
+    let ours = frame_fields().into_iter();
+    let ours = ours.filter(|field| !is_optional(field.name()) || has(field.name()));
+    Arc::new(Schema::new(ours.chain(batch.schema.arrow_fields()).collect::<Vec<_>>()))
+}
+
+fn is_optional(name: &str) -> bool {
+    matches!(name, "kafka_headers" | "kafka_unparsed")
+}
+
+/// The rows whose offset is not below `from`.
+fn rows_from(batch: &RecordBatch, from: u64) -> RecordBatch {
+    let Some(offsets) = batch.column_by_name("kafka_offset") else {
+        return batch.clone();
+    };
+    let offsets = offsets.as_primitive::<Int64Type>().values();
+    let below = offsets.partition_point(|offset| u64::try_from(*offset).is_ok_and(|o| o < from));
+    batch.slice(below, batch.num_rows() - below)
+}
+
+/// The same rows with all columns of a later schema.
+fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+        Some(column) => widened_array(column, field.data_type()),
+        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns)
+}
+
+fn widened_array(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
+    match wanted {
+        _ if array.data_type() == wanted => Ok(Arc::clone(array)),
+        DataType::Struct(fields) => {
+            let narrow = struct_array(array, wanted)?;
+            let child = |field: &Arc<Field>| match narrow.column_by_name(field.name()) {
+                Some(child) => widened_array(child, field.data_type()),
+                None => Ok(new_null_array(field.data_type(), narrow.len())),
+            };
+            let children = fields.iter().map(child).collect::<Result<Vec<_>, _>>()?;
+            let nulls = narrow.nulls().cloned();
+            let wide =
+                StructArray::try_new_with_length(fields.clone(), children, nulls, narrow.len())?;
+            Ok(Arc::new(wide))
+        }
+        DataType::List(field) => {
+            let narrow = array.as_list_opt::<i32>().ok_or_else(|| changed(array, wanted))?;
+            let elements = widened_array(narrow.values(), field.data_type())?;
+            let (offsets, nulls) = (narrow.offsets().clone(), narrow.nulls().cloned());
+            Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, elements, nulls)?))
+        }
+        _ => Err(changed(array, wanted)),
+    }
+}
+
+fn struct_array<'a>(array: &'a ArrayRef, wanted: &DataType) -> Result<&'a StructArray, ArrowError> {
+    array.as_struct_opt().ok_or_else(|| changed(array, wanted))
+}
+
+fn changed(array: &ArrayRef, wanted: &DataType) -> ArrowError {
+    let text = format!("a column changed its type from {} to {wanted}", array.data_type());
+    ArrowError::SchemaError(text)
+}

@@ -1,0 +1,212 @@
+//! IO. The object store behind a sink's URL: objects are put once, never overwritten, and durable when stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use url::Url;
+
+use super::folder::Folder;
+
+/// A place for objects, named by paths relative to the sink's root.
+#[derive(Clone, Debug)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    root: Path,
+    /// On local files writing is ours, because it must be durable and leave nothing beside the data.
+    folder: Option<Arc<Folder>>,
+}
+
+/// How a conditional put ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Stored,
+    /// There is an object under that name, perhaps this very one.
+    Taken,
+}
+
+/// The end of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Bytes of the whole object.
+    pub size: u64,
+    pub bytes: Bytes,
+}
+
+/// What could not be done, on which object.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{attempt} `{path}` failed")]
+    Object {
+        attempt: &'static str,
+        path: String,
+        #[source]
+        source: object_store::Error,
+    },
+    #[error("{attempt} `{path}` failed")]
+    File {
+        attempt: &'static str,
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("`{path}` was taken when it was put, and is not there when it is read")]
+    Vanished { path: String },
+    #[error("the sink's URL `{url}` cannot be used")]
+    Url {
+        url: String,
+        #[source]
+        source: object_store::Error,
+    },
+    #[error("the sink's URL `{url}` names no folder of this machine")]
+    NoFolder { url: String },
+}
+
+impl StoreError {
+    /// True if the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        use object_store::Error;
+        match self {
+            Self::Object { source, .. } => !matches!(
+                source,
+                Error::NotSupported { .. }
+                    | Error::NotImplemented { .. }
+                    | Error::InvalidPath { .. }
+                    | Error::UnknownConfigurationKey { .. }
+            ),
+            Self::File { .. } | Self::Vanished { .. } => true,
+            Self::Url { .. } | Self::NoFolder { .. } => false,
+        }
+    }
+}
+
+impl Store {
+    /// The store that `url` names; `options` are those of `object_store` for its scheme.
+    pub async fn open(url: &Url, options: &BTreeMap<String, String>) -> Result<Self, StoreError> {
+        if url.scheme() != "file" {
+            let opened = object_store::parse_url_opts(url, options);
+            let (objects, root) =
+                opened.map_err(|source| StoreError::Url { url: url.to_string(), source })?;
+            return Ok(Self { objects: objects.into(), root, folder: None });
+        }
+        let path = url.to_file_path();
+        let path = path.map_err(|()| StoreError::NoFolder { url: url.to_string() })?;
+        let folder = Folder::open(path).await?;
+        let objects = LocalFileSystem::new_with_prefix(folder.root())
+            .map_err(|source| StoreError::Url { url: url.to_string(), source })?;
+        let folder = Some(Arc::new(folder));
+        Ok(Self { objects: Arc::new(objects), root: Path::default(), folder })
+    }
+
+    /// A store over any other implementation, such as one in memory.
+    pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects, root: Path::default(), folder: None }
+    }
+
+    /// Stores `bytes` unless there is an object of that name. After an error either may be true.
+    pub async fn put_new(&self, path: &str, bytes: Bytes) -> Result<Put, StoreError> {
+        if let Some(folder) = &self.folder {
+            return folder.put_new(path, bytes).await;
+        }
+        // Never multipart: completing one may overwrite.
+        let options = PutOptions::from(PutMode::Create);
+        match self.objects.put_opts(&self.full(path)?, bytes.into(), options).await {
+            Ok(_) => Ok(Put::Stored),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Ok(Put::Taken),
+            Err(source) => Err(object_error("putting", path, source)),
+        }
+    }
+
+    /// Makes an object durable that somebody else may have put and not lived to make so.
+    pub async fn settle(&self, path: &str) -> Result<(), StoreError> {
+        match &self.folder {
+            Some(folder) => folder.settle(path).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The whole object, or `None` if there is none.
+    pub async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.objects.get(&self.full(path)?).await {
+            Ok(found) => {
+                let bytes = found.bytes().await;
+                bytes.map(Some).map_err(|source| object_error("reading", path, source))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(object_error("reading", path, source)),
+        }
+    }
+
+    /// The last `bytes_max` bytes of an object, or `None` if there is none.
+    pub async fn tail(&self, path: &str, bytes_max: u64) -> Result<Option<Tail>, StoreError> {
+        let full = self.full(path)?;
+        let size = match self.objects.head(&full).await {
+            Ok(found) => found.size,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(object_error("looking at", path, source)),
+        };
+        if size == 0 {
+            return Ok(Some(Tail { size, bytes: Bytes::new() }));
+        }
+        let range = GetRange::Bounded(size.saturating_sub(bytes_max)..size);
+        let options = GetOptions { range: Some(range), ..GetOptions::default() };
+        let read = async { self.objects.get_opts(&full, options).await?.bytes().await };
+        let bytes = read.await.map_err(|source| object_error("reading", path, source))?;
+        Ok(Some(Tail { size, bytes }))
+    }
+
+    /// The paths of all objects in a folder, in order; with `after` only those behind it.
+    pub async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+        let prefix = self.full(folder)?;
+        let found = match after {
+            Some(after) => self.objects.list_with_offset(Some(&prefix), &self.full(after)?),
+            None => self.objects.list(Some(&prefix)),
+        };
+        let found = found.map_ok(|object| self.relative(&object.location)).try_collect().await;
+        let mut paths: Vec<String> =
+            found.map_err(|source| object_error("listing", folder, source))?;
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
+    /// Removes an object that holds no data, if it is there.
+    pub async fn remove(&self, path: &str) -> Result<(), StoreError> {
+        match self.objects.delete(&self.full(path)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(object_error("removing", path, source)),
+        }
+    }
+
+    /// Removes what a writer of objects that begin with `prefix` left half-written.
+    ///
+    /// Only for the owner: a writer that still lives fails, and finds what is there.
+    pub async fn sweep(&self, prefix: &str) -> Result<(), StoreError> {
+        match &self.folder {
+            Some(folder) => folder.sweep(prefix).await,
+            None => Ok(()),
+        }
+    }
+
+    fn full(&self, path: &str) -> Result<Path, StoreError> {
+        let root = self.root.as_ref();
+        let full = if root.is_empty() { path.into() } else { format!("{root}/{path}") };
+        Path::parse(full).map_err(|error| object_error("naming", path, error.into()))
+    }
+
+    fn relative(&self, location: &Path) -> String {
+        let path = location.as_ref();
+        let below = path.strip_prefix(self.root.as_ref()).unwrap_or(path);
+        below.trim_start_matches('/').into()
+    }
+}
+
+fn object_error(attempt: &'static str, path: &str, source: object_store::Error) -> StoreError {
+    StoreError::Object { attempt, path: path.into(), source }
+}
