@@ -103,15 +103,22 @@ pass_on() {
 }
 asked_at=0
 
-read_options "$@"
-run=$root/.stowage/demo/$(date +%Y%m%d-%H%M%S)-$$
-server=
-"$root/scripts/setup.sh" || exit 1
-build
-mkdir -p "$run" || exit 1
-trap finish EXIT
-trap 'pass_on INT 130' INT
-trap 'pass_on TERM 143' TERM HUP
-mark_children demo
-if [ -n "${KAFKA_BOOTSTRAP_SERVERS:-}" ]; then server=KAFKA_BOOTSTRAP_SERVERS=$KAFKA_BOOTSTRAP_SERVERS; else start_kafka; fi
-run_apart env -u KAFKA_RUN -u KAFKA_PORT "$server" "$programs/e2e" demo --directory "$run" "${options[@]}"
+# A function, so that editing this file does not disturb a run.
+main() {
+  read_options "$@"
+  run=$root/.stowage/demo/$(date +%Y%m%d-%H%M%S)-$$
+  server=
+  "$root/scripts/setup.sh" || exit 1
+  build
+  mkdir -p "$run" || exit 1
+  trap finish EXIT
+  trap 'pass_on INT 130' INT
+  trap 'pass_on TERM 143' TERM HUP
+  mark_children demo
+  if [ -n "${KAFKA_BOOTSTRAP_SERVERS:-}" ]; then server=KAFKA_BOOTSTRAP_SERVERS=$KAFKA_BOOTSTRAP_SERVERS; else start_kafka; fi
+  local status=0
+  run_apart env -u KAFKA_RUN -u KAFKA_PORT "$server" "$programs/e2e" demo --directory "$run" "${options[@]}" || status=$?
+  exit "$status"
+}
+
+main "$@"

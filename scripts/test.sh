@@ -66,7 +66,11 @@ finish() {
 }
 
 # Output goes to the screen and to $log, which is read afterwards.
-logged() { timeout --kill-after 20 "${minutes_max}m" "$@" 2>&1 | tee "$log"; }
+logged() {
+  local limit=(timeout --kill-after 20 "${minutes_max}m")
+  [ "$(type -t "$1")" != function ] || limit=()
+  "${limit[@]}" "$@" 2>&1 | tee "$log"
+}
 
 # check NAME COMMAND...: passes or fails as a whole; `checked` says which
 check() {
@@ -118,6 +122,15 @@ test_targets() {
 
 shell_scripts() { find scripts .ci \( -name '*.sh' -o -path .ci/run \) -not -path '*/target/*' | sort; }
 
+# Every relative link in a document names a file that is there.
+dangling_links() {
+  local page target bad=0
+  while IFS=: read -r page target; do
+    [ -e "$(dirname "$page")/$target" ] || { echo "$page: the link to $target leads nowhere"; bad=1; }
+  done < <(grep -HoE '\]\([^)#: ]+[)#]' -- *.md docs/*.md docs/*/*.md 2>/dev/null | sed 's/\](//; s/.$//')
+  return "$bad"
+}
+
 deny_licences() {
   local python
   if python=$(scripts/python.sh tools); then
@@ -132,6 +145,7 @@ static_checks() {
   check "format" cargo fmt --all --check
   mapfile -t scripts < <(shell_scripts)
   if command -v shellcheck >/dev/null; then check "shell scripts" shellcheck -x "${scripts[@]}"; else leave_out "shell scripts" "shellcheck is not installed"; fi
+  check "links between documents" dangling_links
   check "lints" cargo clippy "${locked[@]}" --workspace --all-targets -- -D warnings
   deny_licences
 }
@@ -162,17 +176,23 @@ kafka_tests() {
     "${command[@]}" -- --test-threads=2
 }
 
-mkdir -p "$work"
-trap finish EXIT
-trap 'pass_on 130' INT
-trap 'pass_on 143' TERM HUP
-mark_children test
+# A function, so that editing this file does not disturb a run.
+main() {
+  mkdir -p "$work"
+  trap finish EXIT
+  trap 'pass_on 130' INT
+  trap 'pass_on 143' TERM HUP
+  mark_children test
 
-say "what is needed"
-scripts/setup.sh --tests || { fail "what is needed"; exit 1; }
-[ -n "$filter" ] || static_checks
-check "build" cargo build "${locked[@]}" --workspace --bins --tests
-[ "$checked" = 0 ] || exit 1
-quick_tests
-kafka_tests
-if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test has '$filter' in its name"; fi
+  say "what is needed"
+  scripts/setup.sh --tests || { fail "what is needed"; exit 1; }
+  [ -n "$filter" ] || static_checks
+  check "build" cargo build "${locked[@]}" --workspace --bins --tests
+  [ "$checked" = 0 ] || exit 1
+  quick_tests
+  kafka_tests
+  if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test has '$filter' in its name"; fi
+  exit 0
+}
+
+main
