@@ -9,3 +9,5 @@ pub mod demand;
 pub mod trigger;
 pub mod plan;
 pub mod diff;
+pub mod rebalance;
+pub mod recover;

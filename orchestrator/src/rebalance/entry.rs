@@ -1,0 +1,185 @@
+//! Pure. One partition on its way from owner to owner, and one incarnation that may own some.
+
+use std::time::Duration;
+
+use common::identity::{ConsumerId, Incarnation, TopicId};
+use common::messages::command::{Assign, Source};
+use common::moment::Moment;
+use common::position::HandOver;
+use common::term::Term;
+use serde::Serialize;
+
+/// How a topic is read at present: its service entry, and the id under which Kafka knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TopicSource {
+    pub topic_id: TopicId,
+    pub source: Source,
+}
+
+/// Who may hold a partition: a consumer, in one of its lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Holder {
+    pub consumer: ConsumerId,
+    pub incarnation: Incarnation,
+    /// The term of the `Assign` that first gave it the partition.
+    pub since: Term,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum State {
+    #[default]
+    Unowned,
+    /// It was told, and we must assume that it knows.
+    Assigning(Holder),
+    /// It said so.
+    Owned { holder: Holder, tokens: Vec<String> },
+    /// It was told to stop, or stops by itself.
+    Revoking { holder: Holder, tokens: Vec<String> },
+}
+
+/// What is known about one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    pub state: State,
+    /// How it was read last; `None` before its first owner.
+    pub read_as: Option<TopicSource>,
+    /// Unowned: what the next owner gets. Else: what the present one got.
+    pub hand_over: Option<HandOver>,
+    /// The present owner was told that its table is a new one.
+    pub new_table: bool,
+    pub last_owner: Option<ConsumerId>,
+    /// Unowned: the `since` of the last holder.
+    pub released_since: Option<Term>,
+    /// Whether it is known who held it last, or that nobody did.
+    pub is_traced: bool,
+    pub failures: Failures,
+}
+
+/// Opens that failed in a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    pub count: u32,
+    pub reason: Option<String>,
+    /// Not to be given out before.
+    pub not_before: Option<Moment>,
+}
+
+impl Failures {
+    /// From this many on the partition counts as blocked.
+    pub const BLOCKED: u32 = 3;
+    const WAIT_MAX: Duration = Duration::from_secs(60);
+
+    /// Waits 1 s after the first failure, twice as long after each further one, at most 60 s.
+    pub fn note(&mut self, reason: &str, now: Moment) {
+        let wait = Duration::from_secs(1 << self.count.min(6)).min(Self::WAIT_MAX);
+        self.count += 1;
+        self.reason = Some(reason.into());
+        self.not_before = Some(now + wait);
+    }
+}
+
+impl Entry {
+    pub fn holder(&self) -> Option<Holder> {
+        match &self.state {
+            State::Unowned => None,
+            State::Assigning(holder)
+            | State::Owned { holder, .. }
+            | State::Revoking { holder, .. } => Some(*holder),
+        }
+    }
+
+    /// The holder, as long as nobody told it to stop.
+    pub fn keeper(&self) -> Option<Holder> {
+        match &self.state {
+            State::Unowned | State::Revoking { .. } => None,
+            State::Assigning(holder) | State::Owned { holder, .. } => Some(*holder),
+        }
+    }
+
+    /// The fence tokens that the present holder announced.
+    pub fn tokens(&self) -> &[String] {
+        match &self.state {
+            State::Unowned | State::Assigning(_) => &[],
+            State::Owned { tokens, .. } | State::Revoking { tokens, .. } => tokens,
+        }
+    }
+
+    pub fn is_blocked(&self) -> bool {
+        self.failures.count >= Failures::BLOCKED
+    }
+
+    /// The `since` of the present holder, or else of the last one.
+    pub fn last_since(&self) -> Option<Term> {
+        self.holder().map(|holder| holder.since).max(self.released_since)
+    }
+
+    /// Tells the holder to stop.
+    pub(crate) fn revoke(&mut self) {
+        if let Some(holder) = self.keeper() {
+            self.state = State::Revoking { holder, tokens: self.tokens().to_vec() };
+        }
+    }
+
+    /// Its holder said that it holds it no more, and what the next one gets.
+    pub(crate) fn release(&mut self, hand_over: HandOver) {
+        self.released_since = self.last_since();
+        self.last_owner = self.holder().map(|holder| holder.consumer);
+        self.state = State::Unowned;
+        self.hand_over = Some(hand_over);
+    }
+
+    /// Its holder ended without a word.
+    pub(super) fn lose_holder(&mut self) {
+        let given = self.hand_over.take().unwrap_or_default();
+        let hand_over = given.after_unclean_end(self.tokens());
+        self.release(hand_over);
+    }
+
+    /// The holder never took it: the next one gets what this one was to get.
+    pub(super) fn take_back(&mut self) {
+        self.released_since = self.last_since();
+        self.state = State::Unowned;
+    }
+}
+
+/// One incarnation that lives, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    pub consumer: ConsumerId,
+    /// The last command of this generation.
+    pub sent: Option<Assign>,
+    /// The highest term of this generation that it answered.
+    pub answered: Option<Term>,
+    /// The number of its last answer that was read.
+    pub answer_read: u64,
+    /// Its last answer names releases: it repeats them until it is told that they were read.
+    pub awaits_receipt: bool,
+    /// It takes nothing new.
+    pub is_draining: bool,
+    /// It was given up and yet lives: what it held may have gone to others.
+    pub is_buried: bool,
+}
+
+impl Seat {
+    pub(crate) fn new(consumer: ConsumerId) -> Self {
+        Self {
+            consumer,
+            sent: None,
+            answered: None,
+            answer_read: 0,
+            awaits_receipt: false,
+            is_draining: false,
+            is_buried: false,
+        }
+    }
+
+    /// Whether it may get a partition that it does not hold.
+    pub fn takes_partitions(&self) -> bool {
+        let told_to_end = self.sent.as_ref().is_some_and(|assign| assign.end);
+        !(self.is_draining || self.is_buried || told_to_end)
+    }
+
+    pub fn has_answered(&self) -> bool {
+        self.sent.as_ref().is_none_or(|assign| self.answered >= Some(assign.term))
+    }
+}
