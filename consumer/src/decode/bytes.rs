@@ -1,12 +1,13 @@
 //! Pure. Records whose value is kept as it is, in one binary column.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray};
 use arrow::datatypes::Field;
 
 use super::frame::Frame;
-use super::{Decoded, Decoder, Rows};
+use super::{Decoded, Decoder, Rows, Wider};
 use crate::record::RawRecord;
 use crate::table::schema::{Column, ColumnType, TableSchema};
 
@@ -14,7 +15,7 @@ pub(super) fn decode(decoder: &Decoder, records: &[RawRecord], schema: &TableSch
     let is_value = |column: &&Column| column.field.is_none() && column.kind == ColumnType::Binary;
     let Some(column) = schema.columns.iter().find(is_value) else {
         let column = Column { name: "value".into(), field: None, kind: ColumnType::Binary };
-        return Decoded::Wider(vec![column]);
+        return Decoded::Wider(Wider { columns: vec![column], misfits: BTreeSet::new() });
     };
     let mut frame = Frame::new(decoder, records.len(), false);
     for record in records {

@@ -8,7 +8,7 @@ mod bytes;
 mod frame;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use arrow::array::RecordBatch;
@@ -55,9 +55,18 @@ pub struct Decoder {
 pub enum Decoded {
     /// Every record is a row or a dead letter.
     Rows(Rows),
-    /// The table must first be widened by these columns (those it has are named too); then the
-    /// same records are to be decoded again.
-    Wider(Vec<Column>),
+    /// The table must first be widened; then the same records are to be decoded again.
+    Wider(Wider),
+}
+
+/// What a batch needs that its table has not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wider {
+    /// The columns to have, those included that are there.
+    pub columns: Vec<Column>,
+    /// Which records did not fit what was known when their turn came. They stay text, so that it
+    /// makes no difference which records were decoded together.
+    misfits: BTreeSet<usize>,
 }
 
 /// The rows of a batch, in the order of their offsets, and the records that are no rows.
@@ -132,8 +141,27 @@ impl Decoder {
     ///
     /// The outcome depends on the records and the schema alone; where a batch ends changes nothing.
     pub fn decode(&self, records: &[RawRecord], schema: &TableSchema) -> Decoded {
+        self.decode_knowing(&BTreeSet::new(), records, schema)
+    }
+
+    /// Decodes the same records with the schema that was widened for them.
+    pub fn decode_again(
+        &self,
+        wider: &Wider,
+        records: &[RawRecord],
+        schema: &TableSchema,
+    ) -> Decoded {
+        self.decode_knowing(&wider.misfits, records, schema)
+    }
+
+    fn decode_knowing(
+        &self,
+        misfits: &BTreeSet<usize>,
+        records: &[RawRecord],
+        schema: &TableSchema,
+    ) -> Decoded {
         match self.format {
-            Format::Json => json::decode(self, records, schema),
+            Format::Json => json::decode(self, misfits, records, schema),
             Format::Bytes => bytes::decode(self, records, schema),
         }
     }

@@ -21,7 +21,7 @@ pub(super) struct Values {
 /// The values by type; those of null rows are placeholders.
 #[derive(Debug)]
 pub(super) enum Data {
-    /// Only nulls, `{}` and `[]` so far: no type yet. It never outlives the record it came with.
+    /// Only nulls so far: no type yet. It never outlives the record it came with.
     Untyped,
     Boolean(BooleanBufferBuilder),
     Integer(Vec<i64>),
@@ -84,8 +84,18 @@ impl Values {
         self.validity.len()
     }
 
-    pub(super) fn is_typed(&self) -> bool {
-        !matches!(self.data, Data::Untyped)
+    /// True if there are only nulls, `{}` and `[]`, and so any type may follow.
+    pub(super) fn is_void(&self) -> bool {
+        match &self.data {
+            Data::Untyped => true,
+            Data::List { elements, .. } => elements.is_void(),
+            Data::Struct(fields) => fields.fields.iter().all(|field| field.values.is_void()),
+            Data::Boolean(_)
+            | Data::Integer(_)
+            | Data::Float(_)
+            | Data::Text(_)
+            | Data::Binary(_) => false,
+        }
     }
 
     /// Where these elements of a list end.
@@ -93,10 +103,12 @@ impl Values {
         length(self.len())
     }
 
-    /// Gives values without a type one; the rows so far stay null.
+    /// Gives void values a type; the rows so far become nulls.
     pub(super) fn become_typed(&mut self, data: Data) {
-        self.data = data;
         let rows = self.len();
+        self.data = data;
+        self.validity = BooleanBufferBuilder::new(rows);
+        self.validity.append_n(rows, false);
         self.pad_data(rows);
     }
 

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 use common::identity::TableId;
 
+use crate::decode::{Decoded, Decoder, Rows};
+use crate::record::RawRecord;
 use crate::table::schema::{Column, TableSchema};
 use discard::{DiscardTable, DiscardWriter};
 use parquet::{ParquetTable, ParquetWriter};
@@ -37,6 +39,13 @@ pub enum Writer {
     Discard(DiscardWriter),
 }
 
+/// Rows and the schema that they were decoded with.
+#[derive(Clone, Debug)]
+pub struct DecodedRows {
+    pub rows: Rows,
+    pub schema: Arc<TableSchema>,
+}
+
 impl Table {
     /// `None` where the sink keeps no tables.
     pub fn id(&self) -> Option<TableId> {
@@ -51,6 +60,32 @@ impl Table {
         match self {
             Self::Parquet(table) => table.schema(),
             Self::Discard(table) => table.schema(),
+        }
+    }
+
+    /// Decodes records off the polling path, and widens the table as they need it.
+    ///
+    /// A transient error is worth calling again with the same records.
+    pub async fn decode(
+        &self,
+        decoder: &Decoder,
+        records: Arc<[RawRecord]>,
+    ) -> Result<DecodedRows, SinkError> {
+        let (mut schema, mut wider) = (self.schema(), None);
+        loop {
+            let (decoder, records, known) =
+                (decoder.clone(), Arc::clone(&records), Arc::clone(&schema));
+            let decoded = tokio::task::spawn_blocking(move || match wider {
+                None => decoder.decode(&records, &known),
+                Some(wider) => decoder.decode_again(&wider, &records, &known),
+            });
+            match decoded.await.expect("decoding never panics and is never cancelled") {
+                Decoded::Rows(rows) => return Ok(DecodedRows { rows, schema }),
+                Decoded::Wider(needed) => {
+                    schema = self.widen(&needed.columns).await?;
+                    wider = Some(needed);
+                }
+            }
         }
     }
 

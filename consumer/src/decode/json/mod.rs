@@ -4,11 +4,13 @@ mod check;
 mod number;
 mod object;
 
+use std::collections::BTreeSet;
+
 use jiter::Jiter;
 
 use super::frame::Frame;
 use super::values::Fields;
-use super::{DeadLetter, Decoded, Decoder, Rows};
+use super::{DeadLetter, Decoded, Decoder, Rows, Wider};
 use crate::record::RawRecord;
 use crate::table::schema::{TableSchema, count};
 use check::Defect;
@@ -22,10 +24,16 @@ struct Batch {
     /// Columns and nested fields by now.
     size: usize,
     is_wider: bool,
-    unparsed: usize,
+    /// Which records are kept as text.
+    misfits: BTreeSet<usize>,
 }
 
-pub(super) fn decode(decoder: &Decoder, records: &[RawRecord], schema: &TableSchema) -> Decoded {
+pub(super) fn decode(
+    decoder: &Decoder,
+    misfits: &BTreeSet<usize>,
+    records: &[RawRecord],
+    schema: &TableSchema,
+) -> Decoded {
     // The whole value of a record is never a JSON column's.
     let columns: Vec<_> =
         schema.columns.iter().filter(|column| column.field.is_some()).cloned().collect();
@@ -34,59 +42,65 @@ pub(super) fn decode(decoder: &Decoder, records: &[RawRecord], schema: &TableSch
         columns: Fields::new(&columns),
         size: count(&columns),
         is_wider: false,
-        unparsed: 0,
+        misfits: misfits.clone(),
     };
     let mut dead_letters = Vec::new();
     let mut tape = Vec::new();
     for (index, record) in records.iter().enumerate() {
-        if let Err(defect) = batch.add(record, &mut tape) {
+        if let Err(defect) = batch.add(index, record, &mut tape) {
             let Defect { reason, text } = defect;
             dead_letters.push(DeadLetter { index, offset: record.offset, reason, text });
         }
     }
     if batch.is_wider {
-        return Decoded::Wider(batch.columns.columns());
+        let columns = batch.columns.columns();
+        return Decoded::Wider(Wider { columns, misfits: batch.misfits });
     }
     batch.columns.drop_untouched();
-    let unparsed = batch.unparsed;
+    let unparsed = batch.misfits.len();
     let (fields, arrays) = batch.columns.finish();
     Decoded::Rows(Rows { batch: batch.frame.finish(fields, arrays), dead_letters, unparsed })
 }
 
 impl Batch {
-    fn add(&mut self, record: &RawRecord, tape: &mut Vec<u8>) -> Result<(), Defect> {
-        let rows = self.columns.rows;
+    /// Adds the record's row, or says why it is a dead letter.
+    fn add(&mut self, index: usize, record: &RawRecord, tape: &mut Vec<u8>) -> Result<(), Defect> {
         let Some(value) = &record.value else {
             self.columns.rows += 1;
             self.frame.push(record, None);
             return Ok(());
         };
-        let jiter = Jiter::with_tape(value, std::mem::take(tape));
-        let mut reader = Reader { jiter, size: self.size, has_new: false };
-        let read = reader.record(&mut self.columns);
-        let has_new = reader.has_new;
-        *tape = reader.jiter.into_tape();
-        match read {
-            Ok(()) => {
-                if has_new {
-                    self.settle();
-                }
-                self.frame.push(record, None);
-                Ok(())
-            }
+        let rows = self.columns.rows;
+        match self.read(index, value, tape) {
+            Ok(()) => self.frame.push(record, None),
             Err(Reject::Defect(defect)) => {
                 self.columns.cut(rows);
-                Err(defect)
+                return Err(defect);
             }
             Err(Reject::Misfit) => {
                 self.columns.cut(rows);
                 let text = check::check(value)?;
                 self.columns.rows += 1;
-                self.unparsed += 1;
+                self.misfits.insert(index);
                 self.frame.push(record, Some(text));
-                Ok(())
             }
         }
+        Ok(())
+    }
+
+    fn read(&mut self, index: usize, value: &[u8], tape: &mut Vec<u8>) -> Result<(), Reject> {
+        if self.misfits.contains(&index) {
+            return Err(Reject::Misfit);
+        }
+        let jiter = Jiter::with_tape(value, std::mem::take(tape));
+        let mut reader = Reader { jiter, size: self.size, has_new: false };
+        let read = reader.record(&mut self.columns);
+        let has_new = reader.has_new;
+        *tape = reader.jiter.into_tape();
+        if read.is_ok() && has_new {
+            self.settle();
+        }
+        read
     }
 
     /// Keeps the fields that the last record made, where they have a type.

@@ -82,9 +82,9 @@ impl Reader<'_> {
             return Err(Reject::Defect(Defect::duplicate_key(name, self.jiter.current_index())));
         }
         field.values.pad(rows);
-        let was_typed = field.values.is_typed();
+        let was_void = field.values.is_void();
         self.value(&mut field.values, depth)?;
-        if !was_typed && field.values.is_typed() {
+        if was_void && !field.values.is_void() {
             self.size += 1;
             if self.size > COLUMNS_MAX {
                 return Err(Reject::Misfit);
@@ -95,30 +95,32 @@ impl Reader<'_> {
 
     fn value(&mut self, values: &mut Values, depth: usize) -> Result<(), Reject> {
         let peek = self.jiter.peek()?;
-        if peek == Peek::Null {
-            self.jiter.known_null()?;
-            values.pad(values.len() + 1);
-            return Ok(());
+        match peek {
+            Peek::Null => {
+                self.jiter.known_null()?;
+                values.pad(values.len() + 1);
+                return Ok(());
+            }
+            Peek::True | Peek::False | Peek::String | Peek::Array | Peek::Object => {}
+            _ => return self.number(values, peek),
         }
-        let is_number =
-            !matches!(peek, Peek::True | Peek::False | Peek::String | Peek::Array | Peek::Object);
-        if is_number {
-            return self.number(values, peek);
-        }
-        if !values.is_typed() {
+        if !takes(&values.data, peek) {
+            if !values.is_void() {
+                return self.nothing(values, peek, depth);
+            }
             values.become_typed(first_data(peek));
         }
-        match (&mut values.data, peek) {
-            (Data::Boolean(bits), Peek::True | Peek::False) => {
-                bits.append(self.jiter.known_bool(peek)?);
-            }
-            (Data::Text(texts), Peek::String) => texts.push(self.jiter.known_str()?.as_bytes()),
-            (Data::List { ends, elements }, Peek::Array) => {
+        match &mut values.data {
+            Data::Boolean(bits) => bits.append(self.jiter.known_bool(peek)?),
+            Data::Text(texts) => texts.push(self.jiter.known_str()?.as_bytes()),
+            Data::List { ends, elements } => {
                 let end = self.array(elements, depth + 1)?;
                 ends.push(end);
             }
-            (Data::Struct(fields), Peek::Object) => self.object(fields, depth + 1)?,
-            _ => return Err(Reject::Misfit),
+            Data::Struct(fields) => self.object(fields, depth + 1)?,
+            Data::Untyped | Data::Integer(_) | Data::Float(_) | Data::Binary(_) => {
+                return Err(Reject::Misfit);
+            }
         }
         values.mark_valid();
         Ok(())
@@ -138,7 +140,7 @@ impl Reader<'_> {
     fn number(&mut self, values: &mut Values, peek: Peek) -> Result<(), Reject> {
         let text = self.jiter.known_number_bytes(peek)?;
         let text = std::str::from_utf8(text).map_err(|_| Reject::Misfit)?;
-        if !values.is_typed() {
+        if values.is_void() {
             values.become_typed(if number::is_written_as_integer(text) {
                 Data::Integer(Vec::new())
             } else {
@@ -157,6 +159,30 @@ impl Reader<'_> {
         }
         values.mark_valid();
         Ok(())
+    }
+
+    /// An object or array in a column of another type: it fits, as null, only if it holds nothing.
+    fn nothing(&mut self, values: &mut Values, peek: Peek, depth: usize) -> Result<(), Reject> {
+        if !matches!(peek, Peek::Array | Peek::Object) {
+            return Err(Reject::Misfit);
+        }
+        let mut apart = Values::untyped();
+        self.value(&mut apart, depth)?;
+        if !apart.is_void() {
+            return Err(Reject::Misfit);
+        }
+        values.pad(values.len() + 1);
+        Ok(())
+    }
+}
+
+fn takes(data: &Data, peek: Peek) -> bool {
+    match data {
+        Data::Boolean(_) => matches!(peek, Peek::True | Peek::False),
+        Data::Text(_) => peek == Peek::String,
+        Data::List { .. } => peek == Peek::Array,
+        Data::Struct(_) => peek == Peek::Object,
+        Data::Untyped | Data::Integer(_) | Data::Float(_) | Data::Binary(_) => false,
     }
 }
 
