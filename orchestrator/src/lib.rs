@@ -9,5 +9,7 @@ pub mod demand;
 pub mod trigger;
 pub mod plan;
 pub mod diff;
-pub mod rebalance;
+pub mod leadership;
 pub mod recover;
+pub mod roster;
+pub mod rebalance;
