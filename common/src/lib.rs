@@ -22,4 +22,5 @@ pub mod docs;
 pub mod docs_page;
 pub mod http;
 pub mod args;
+pub mod crypto;
 pub mod kafka;

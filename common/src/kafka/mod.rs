@@ -10,3 +10,4 @@ pub mod topic_spec;
 pub mod admin;
 pub mod reader;
 pub mod writer;
+pub mod wire;

@@ -1,0 +1,18 @@
+//! A small client of Kafka's own protocol, for what librdkafka does not tell: how large the log of
+//! each replica is, and the ids of topics.
+//!
+//! ```text
+//! client ─> connection ─> tls, login ─> broker
+//!    │          └─ frame ─> shape                (what comes in is checked before it is decoded)
+//!    └─> cluster, log_dirs                       (what the answers mean)
+//! ```
+
+pub mod cluster;
+pub mod log_dirs;
+pub mod client;
+pub(crate) mod connection;
+pub(crate) mod tls;
+pub(crate) mod login;
+pub(crate) mod call;
+pub(crate) mod frame;
+pub(crate) mod shape;
