@@ -41,9 +41,12 @@ locked=()
 minutes_max=40
 passed=0 failed=0 skipped=0 matched=0 problems=()
 work=$root/.stowage/test/$(date +%Y%m%d-%H%M%S)-$$
-log=$work/step.log
+log=
 
 say() { printf '\n== %s\n' "$*"; }
+# begin NAME: each step has a log of its own
+begin() { say "$1"; began=$SECONDS log=$work/$(tr -cs 'A-Za-z\n' - <<<"$1").log; }
+ended() { echo "-- $((SECONDS - began)) s"; }
 pass_on() { interrupted=1; [ -z "$apart" ] || kill -TERM -- "-$apart" 2>/dev/null || true; exit "$1"; }
 count() { passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3)); }
 fail() { problems+=("$1"); count 0 1 0; }
@@ -60,27 +63,33 @@ finish() {
   echo
   [ "${#problems[@]}" = 0 ] || printf 'failed: %s\n' "${problems[@]}"
   [ "$failed" = 0 ] || [ -z "$(ls -A "$work" 2>/dev/null)" ] || echo "logs: $work"
+  [ "$status" -lt 128 ] || echo "ended by a signal: not everything was run"
   echo "$passed passed, $failed failed, $skipped skipped"
   if [ "$status" = 0 ] && [ "$failed" != 0 ]; then status=1; fi
   exit "$status"
 }
 
-# Output goes to the screen and to $log, which is read afterwards.
+# Output goes to $log and from there to the screen. Not through a pipe, which a process that a test left behind would
+# keep open.
 logged() {
-  local limit=(timeout --kill-after 20 "${minutes_max}m")
+  local limit=(timeout --kill-after 20 "${minutes_max}m") command
   [ "$(type -t "$1")" != function ] || limit=()
-  "${limit[@]}" "$@" 2>&1 | tee "$log"
+  : >"$log"
+  "${limit[@]}" "$@" >"$log" 2>&1 &
+  command=$!
+  tail -n +1 -s 0.2 -f --pid "$command" "$log"
+  wait "$command"
 }
 
 # check NAME COMMAND...: passes or fails as a whole; `checked` says which
 check() {
-  local name=$1 began=$SECONDS
+  local name=$1
   shift
-  say "$name"
+  begin "$name"
   checked=0
   run_apart logged "$@" || checked=$?
   if [ "$checked" = 0 ]; then count 1 0 0; else fail "$name"; fi
-  echo "-- $((SECONDS - began)) s"
+  ended
 }
 
 leave_out() { say "$1: SKIPPED, $2"; count 0 0 "${3:-1}"; }
@@ -88,9 +97,9 @@ leave_out() { say "$1: SKIPPED, $2"; count 0 0 "${3:-1}"; }
 # run_tests NAME COMMAND...: counts what the test runners say; a command that fails without a failed test (it did not
 # compile, or a test process died) is one failure.
 run_tests() {
-  local name=$1 status=0 began=$SECONDS ok=0 bad=0 ignored=0
+  local name=$1 status=0 ok=0 bad=0 ignored=0
   shift
-  say "$name"
+  begin "$name"
   run_apart logged "$@" || status=$?
   read -r ok bad ignored < <(awk '
     /^test result: / { ok += $4; bad += $6; ignored += $8 }
@@ -99,7 +108,7 @@ run_tests() {
   matched=$((matched + ok + bad + ignored))
   [ "$bad" = 0 ] || problems+=("$name: $(sed -n 's/^test \(.*\) \.\.\. FAILED.*/\1/p' "$log" | sort -u | paste -sd ' ')")
   if [ "$status" = 124 ]; then fail "$name: not done after $minutes_max minutes"; elif [ "$status" != 0 ] && [ "$bad" = 0 ]; then fail "$name"; fi
-  echo "-- $((SECONDS - began)) s"
+  ended
 }
 
 # How many tests a command would run.
