@@ -4,7 +4,11 @@
 //!  load ──> topics ──> (the system) ──> lake ──> verify, latency
 //! ```
 
+pub mod clients;
 pub mod load;
 pub mod lake;
 pub mod verify;
 pub mod latency;
+pub mod harness;
+pub mod args;
+pub mod run;

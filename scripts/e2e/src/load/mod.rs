@@ -9,3 +9,4 @@ pub mod shape;
 pub mod schedule;
 pub mod event;
 pub mod replay;
+pub mod produce;

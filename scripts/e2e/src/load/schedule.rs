@@ -37,6 +37,10 @@ impl Schedule {
         }
     }
 
+    pub fn partitions(&self) -> std::ops::Range<usize> {
+        0..self.owed.len()
+    }
+
     pub fn is_due(&self, partition: usize) -> bool {
         self.owed[partition] > 0
     }

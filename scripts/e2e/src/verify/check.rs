@@ -13,7 +13,7 @@ use crate::lake::rows;
 use crate::lake::store::{Lake, LakeError, Listing, Object};
 use common::chain::Chain;
 
-const PROBLEMS_MAX: usize = 50;
+const PROBLEMS_MAX: usize = 20;
 
 /// What is to be verified.
 #[derive(Clone, Debug)]

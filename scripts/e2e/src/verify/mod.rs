@@ -16,5 +16,6 @@ pub mod chain;
 pub mod compare;
 pub mod dead_letters;
 pub mod report;
+pub mod kafka;
 pub mod check;
 pub mod wait;

@@ -1,0 +1,211 @@
+//! IO. The flags of `e2e`, each validated once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use common::args::{KafkaArgs, TelemetryArgs};
+use common::rate::BytesPerSecond;
+
+use crate::load::produce::LoadPlan;
+use crate::load::shape::{RatePlan, Shape};
+use crate::verify::check::Request;
+
+/// Writes load to Kafka, and judges what became of it in the lake
+#[derive(Debug, Parser)]
+#[command(name = "e2e", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Produce records at set rates; ends with a JSON summary, and status 1 if any was not acknowledged
+    Load(LoadArgs),
+    /// Compare topics with the lake; ends with status 1 if anything was lost, doubled or changed
+    Verify(VerifyArgs),
+    /// Print how long records took from their production to the lake
+    Latency(LatencyArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct LoadArgs {
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+
+    /// Topic to write to
+    #[arg(long)]
+    pub topic: String,
+
+    /// Partitions to write to; the topic is created, or grown to so many
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub partitions: u32,
+
+    /// Bytes per second of all partitions together at the peak
+    #[arg(long, value_name = "BYTES_PER_SECOND", default_value_t = 4_000_000)]
+    pub rate: u64,
+
+    /// How the total develops over time
+    #[arg(long, value_enum, default_value_t = Shape::Constant)]
+    pub shape: Shape,
+
+    /// Largest change of a partition's level per step, in per cent of its highest
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub delta: u32,
+
+    /// Seconds between two steps of the partitions' levels
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    pub step: u64,
+
+    /// How unlike the partitions are (0: all alike): the spread of their weights in per cent
+    #[arg(long, value_name = "PERCENT", default_value_t = 15, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub skew: u32,
+
+    /// How long to write
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+
+    /// Equal seeds give equal rates and records
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// About the size of a made-up record
+    #[arg(long, value_name = "BYTES", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=900_000))]
+    pub record_bytes: u32,
+
+    /// Send the lines of this file as they are, from the start again when it ends
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+}
+
+/// Where the lake is.
+#[derive(Args, Clone, Debug)]
+pub struct LakeArgs {
+    /// The lake: a folder, or a URL (file://, s3://, gs://, az://)
+    #[arg(long, value_name = "URL|DIR")]
+    pub lake: String,
+
+    /// Option of the lake's store; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub lake_option: Vec<(String, String)>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+
+    #[command(flatten)]
+    pub lake: LakeArgs,
+
+    /// Topics to compare, separated by commas
+    #[arg(long, required = true, value_delimiter = ',')]
+    pub topics: Vec<String>,
+
+    /// Topic of the records that could not be stored; without it they count as lost
+    #[arg(long, value_name = "TOPIC")]
+    pub dead_letter_topic: Option<String>,
+
+    /// First wait until everything that is produced is stored, at most so long
+    #[arg(long, value_name = "SECONDS")]
+    pub until_stored: Option<u64>,
+
+    /// Also write the report as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct LatencyArgs {
+    #[command(flatten)]
+    pub lake: LakeArgs,
+
+    /// Only these topics, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    pub topics: Vec<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl LoadArgs {
+    pub fn plan(&self) -> LoadPlan {
+        LoadPlan {
+            topic: self.topic.clone(),
+            partitions: self.partitions,
+            rates: RatePlan {
+                shape: self.shape,
+                peak: BytesPerSecond(self.rate),
+                duration: Duration::from_secs(self.seconds),
+                delta: self.delta,
+                step: Duration::from_secs(self.step),
+                skew: self.skew,
+                seed: self.seed,
+            },
+            record_bytes: usize::try_from(self.record_bytes).expect("32 bits fit"),
+            input: self.input.clone(),
+        }
+    }
+}
+
+impl LakeArgs {
+    pub fn options(&self) -> BTreeMap<String, String> {
+        self.lake_option.iter().cloned().collect()
+    }
+}
+
+impl VerifyArgs {
+    pub fn request(&self) -> Request {
+        Request { topics: self.topics.clone(), dead_letter_topic: self.dead_letter_topic.clone() }
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = pair.ok_or_else(|| format!("expected `key=value`, got `{text}`"))?;
+    Ok((key.into(), value.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["e2e"], flags].concat())
+    }
+
+    #[test]
+    fn flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_load_is_planned_as_asked() {
+        let flags = "load --kafka-bootstrap-servers k:1 --topic t --rate 5 --shape rise-and-fall";
+        let flags: Vec<&str> = flags.split(' ').collect();
+        let Command::Load(args) = parse(&flags).unwrap().command else { panic!("no load") };
+        let plan = args.plan();
+        assert_eq!(plan.rates.peak, BytesPerSecond(5));
+        assert_eq!((plan.rates.shape, plan.partitions), (Shape::RiseAndFall, 16));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let common = ["load", "--kafka-bootstrap-servers", "k:1", "--topic", "t"];
+        for wrong in
+            [["--partitions", "0"], ["--delta", "101"], ["--shape", "flat"], ["--step", "0"]]
+        {
+            assert!(parse(&[&common[..], &wrong].concat()).is_err(), "{wrong:?}");
+        }
+        assert!(parse(&["latency", "--lake", "/x", "--lake-option", "novalue"]).is_err());
+        assert!(parse(&["verify", "--kafka-bootstrap-servers", "k:1", "--lake", "/x"]).is_err());
+    }
+}

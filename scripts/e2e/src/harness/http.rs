@@ -1,0 +1,61 @@
+//! IO. Asks the services' pages: status, readiness, metrics.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::runtime::{self, Runtime};
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// A client for local pages.
+#[derive(Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    runtime: Runtime,
+}
+
+/// What a page answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub status: u16,
+    pub text: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("failed to start the runtime of the HTTP client")]
+    Runtime {
+        #[source]
+        source: io::Error,
+    },
+    #[error("failed to prepare the HTTP client")]
+    Client {
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("no answer from {url}")]
+    Get {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+}
+
+impl Http {
+    pub fn new() -> Result<Self, HttpError> {
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy().build();
+        Ok(Self {
+            client: client.map_err(|source| HttpError::Client { source })?,
+            runtime: runtime.map_err(|source| HttpError::Runtime { source })?,
+        })
+    }
+
+    pub fn get(&self, url: &str) -> Result<Page, HttpError> {
+        let get = async {
+            let response = self.client.get(url).send().await?;
+            Ok(Page { status: response.status().as_u16(), text: response.text().await? })
+        };
+        self.runtime.block_on(get).map_err(|source| HttpError::Get { url: url.into(), source })
+    }
+}

@@ -1,0 +1,6 @@
+//! Runs the programs of the system as a person would, and looks at them from outside.
+
+pub mod patience;
+pub mod programs;
+pub mod process;
+pub mod http;

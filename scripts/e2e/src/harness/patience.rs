@@ -1,0 +1,54 @@
+//! IO. Waits for conditions, never for a time: a wait ends as soon as its condition holds.
+
+use std::fmt;
+use std::time::Duration;
+
+use common::clock::Clock;
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What did not come true in time, and what was seen last.
+#[derive(Debug, thiserror::Error)]
+#[error("waited {} s in vain until {what}; seen last: {seen}", patience.as_secs())]
+pub struct TimedOut {
+    what: String,
+    patience: Duration,
+    seen: String,
+}
+
+/// Looks again and again until `look` returns `Ok`, at most for `patience`; its `Err` says what was
+/// seen instead.
+pub fn wait_until<T, S: fmt::Display>(
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> Result<T, S>,
+) -> Result<T, TimedOut> {
+    let began = Clock.now();
+    loop {
+        match look() {
+            Ok(found) => return Ok(found),
+            Err(seen) if Clock.now().saturating_since(began) > patience => {
+                return Err(TimedOut { what: what.into(), patience, seen: seen.to_string() });
+            }
+            Err(_) => std::thread::sleep(LOOK_EVERY),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_ends_with_the_condition_or_with_what_was_seen_last() {
+        let mut looks = 0;
+        let mut look = || {
+            looks += 1;
+            if looks == 3 { Ok(looks) } else { Err(format!("{looks} looks")) }
+        };
+        assert_eq!(wait_until("it is there", Duration::from_secs(5), &mut look).unwrap(), 3);
+        let error = wait_until("it is there", Duration::ZERO, || Err::<(), _>("nothing"));
+        let text = error.unwrap_err().to_string();
+        assert_eq!(text, "waited 0 s in vain until it is there; seen last: nothing");
+    }
+}

@@ -1,0 +1,136 @@
+//! IO. Carries out a command, and says how it ended.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use common::clock::Clock;
+use common::kafka::admin::TopicAdmin;
+use common::kafka::client_events::ClientMetrics;
+use common::kafka::clients::{ClientNames, KafkaClients};
+use common::kafka::config::KafkaConfig;
+use common::kafka::topic_spec::TopicSpec;
+use common::shutdown::Shutdown;
+use tokio::runtime;
+use tracing::info;
+
+use crate::args::{Cli, Command, LakeArgs, LatencyArgs, LoadArgs, VerifyArgs};
+use crate::lake::store::Lake;
+use crate::latency;
+use crate::load::produce::Load;
+use crate::verify::check::{self, VerifyError};
+use crate::verify::kafka::KafkaTopics;
+use crate::verify::wait::until_stored;
+
+/// How a command failed, and with it the status of the process.
+#[derive(Debug)]
+pub enum Failure {
+    /// What was asked for cannot be: status 2.
+    Input(anyhow::Error),
+    /// It could not be done: status 1.
+    Run(anyhow::Error),
+}
+
+type Outcome = Result<ExitCode, Failure>;
+
+trait OrFailure<T> {
+    fn or_bad_input(self) -> Result<T, Failure>;
+    fn or_failed(self) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrFailure<T> for Result<T, E> {
+    fn or_bad_input(self) -> Result<T, Failure> {
+        self.map_err(|error| Failure::Input(error.into()))
+    }
+
+    fn or_failed(self) -> Result<T, Failure> {
+        self.map_err(|error| Failure::Run(error.into()))
+    }
+}
+
+/// Carries out `cli`. Status 0: all is well; 1: something was found or failed; 2: bad input.
+pub fn run(cli: &Cli) -> Outcome {
+    cli.telemetry.install().or_failed()?;
+    match &cli.command {
+        Command::Load(args) => load(args),
+        Command::Verify(args) => verify(args),
+        Command::Latency(args) => print_latency(args),
+    }
+}
+
+fn load(args: &LoadArgs) -> Outcome {
+    let kafka = args.kafka.load().or_bad_input()?;
+    let load = Load::new(&kafka, args.plan()).or_bad_input()?;
+    create_topic(&kafka, &args.topic, args.partitions).or_failed()?;
+    let shutdown = Shutdown::install().or_failed()?;
+    let summary = load.run(Clock, &shutdown).or_failed()?;
+    print(&serde_json::to_string(&summary).or_failed()?)?;
+    Ok(status(summary.is_complete()))
+}
+
+/// Makes sure that a topic exists with at least so many partitions.
+pub fn create_topic(kafka: &KafkaConfig, topic: &str, partitions: u32) -> anyhow::Result<()> {
+    let names = ClientNames { client_id: "stowage-e2e".into(), group: "stowage-e2e".into() };
+    let clients = KafkaClients::new(kafka.clone(), names, ClientMetrics::default());
+    let spec = TopicSpec { name: topic.into(), partitions, settings: Vec::new() };
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.context("failed to start a runtime")?.block_on(async {
+        TopicAdmin::connect(&clients).await?.ensure_topic(&spec).await?;
+        Ok(())
+    })
+}
+
+fn verify(args: &VerifyArgs) -> Outcome {
+    let kafka = args.kafka.load().or_bad_input()?;
+    let lake = open_lake(&args.lake)?;
+    let mut topics = KafkaTopics::connect(&kafka).or_failed()?;
+    if let Some(seconds) = args.until_stored {
+        let patience = Duration::from_secs(seconds);
+        let stored = until_stored(&mut topics, &lake, &args.topics, patience);
+        if !stored.map_err(failure)? {
+            info!(seconds, "not everything was stored in time");
+        }
+    }
+    let report = check::verify(&mut topics, &lake, &args.request()).map_err(failure)?;
+    print(&report)?;
+    if let Some(path) = &args.report {
+        let text = serde_json::to_string_pretty(&report).or_failed()?;
+        std::fs::write(path, text + "\n")
+            .with_context(|| format!("failed to write the report {}", path.display()))
+            .or_failed()?;
+    }
+    Ok(status(report.is_sound()))
+}
+
+fn print_latency(args: &LatencyArgs) -> Outcome {
+    let lake = open_lake(&args.lake)?;
+    let latency = latency::measure(&lake, &args.topics).or_failed()?;
+    if args.json {
+        print(&serde_json::to_string(&latency).or_failed()?)?;
+    } else {
+        print(&latency)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Unlike `println!`, no panic when nobody reads on.
+fn print(text: &dyn Display) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{text}").context("failed to print").or_failed()
+}
+
+fn open_lake(args: &LakeArgs) -> Result<Lake, Failure> {
+    Lake::open(&args.lake, &args.options()).or_bad_input()
+}
+
+fn failure<E: std::error::Error + Send + Sync + 'static>(error: VerifyError<E>) -> Failure {
+    match error {
+        VerifyError::NoTopic(_) => Failure::Input(error.into()),
+        VerifyError::Records { .. } | VerifyError::Lake { .. } => Failure::Run(error.into()),
+    }
+}
+
+fn status(is_well: bool) -> ExitCode {
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
