@@ -145,14 +145,10 @@ impl TopicAdmin {
         let consumer = Arc::clone(&self.metadata);
         let name = topic.to_owned();
         let fetched = task::spawn_blocking(move || fetch_partitions(&consumer, &name)).await;
-        fetched.expect("asking for metadata does not panic").map_err(|error| {
-            // Errors wait in the queue until somebody polls.
-            let _ = self.metadata.poll(Duration::ZERO);
-            AdminError::NoBroker {
-                servers: self.servers.clone(),
-                last_error: self.metadata.context().last_error(),
-                source: KafkaCause::new(error),
-            }
+        fetched.expect("asking for metadata does not panic").map_err(|error| AdminError::NoBroker {
+            servers: self.servers.clone(),
+            last_error: self.metadata.context().last_error(),
+            source: KafkaCause::new(error),
         })
     }
 
@@ -246,7 +242,8 @@ fn fetch_partitions(
     topic: &str,
 ) -> Result<Option<u32>, KafkaError> {
     let topic = (!topic.is_empty()).then_some(topic);
-    let metadata = consumer.fetch_metadata(topic, ANSWER_TIMEOUT)?;
+    let metadata =
+        consumer.fetch_metadata(topic, ANSWER_TIMEOUT).inspect_err(|_| drain(consumer))?;
     let Some(found) = metadata.topics().iter().find(|found| Some(found.name()) == topic) else {
         return Ok(None);
     };
@@ -254,3 +251,11 @@ fn fetch_partitions(
     let count = u32::try_from(led.count()).unwrap_or(u32::MAX);
     Ok((count > 0).then_some(count))
 }
+
+/// What a consumer complains of reaches its context only when somebody polls.
+fn drain(consumer: &BaseConsumer<ClientEvents>) {
+    let complaints = std::iter::from_fn(|| consumer.poll(Duration::from_millis(50)));
+    complaints.take(COMPLAINTS_MAX).for_each(drop);
+}
+
+const COMPLAINTS_MAX: usize = 100;

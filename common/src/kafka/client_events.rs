@@ -50,9 +50,12 @@ impl ClientEvents {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn remember(&self, reason: &str) {
+    /// That all brokers are down follows from what was said of each, and says less.
+    fn remember(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(reason.to_owned());
+        if last.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *last = Some(reason.to_owned());
+        }
     }
 }
 
@@ -78,8 +81,9 @@ impl ClientContext for ClientEvents {
     fn error(&self, error: KafkaError, reason: &str) {
         let client = self.client;
         self.metrics.errors.get_or_create(&ClientLabel { client }).inc();
-        self.remember(reason);
-        match error.rdkafka_error_code() {
+        let code = error.rdkafka_error_code();
+        self.remember(code, reason);
+        match code {
             Some(RDKafkaErrorCode::Fatal) => error!(client, reason, "a Kafka client gave up"),
             // Each is logged by the client itself, with the broker's name.
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
@@ -104,8 +108,11 @@ mod tests {
         let error = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
         events.clone().error(error, "1/1 brokers are down");
         assert_eq!(events.last_error().as_deref(), Some("1/1 brokers are down"));
+        events.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
+        events.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        assert_eq!(events.last_error().as_deref(), Some("wrong password"));
         let text = metrics.encode();
-        let line = "stowage_monitor_kafka_client_errors_total{client=\"admin\"} 1\n";
+        let line = "stowage_monitor_kafka_client_errors_total{client=\"admin\"} 3\n";
         assert!(text.contains(line), "{text}");
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::FutureRecord;
 use rdkafka::util::Timeout;
 use thiserror::Error;
+use tokio::time::sleep;
 
 use crate::kafka::cause::KafkaCause;
 use crate::kafka::clients::Producer;
@@ -13,6 +15,10 @@ use crate::partition::TopicPartition;
 
 /// How long a record may wait for room in the producer's queue.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A producer learns of a new partition when it asks for metadata again, which it does each second.
+const KNOWN_POLL: Duration = Duration::from_millis(100);
+const KNOWN_ATTEMPTS_MAX: u32 = 50;
 
 #[derive(Debug, Error)]
 #[error("failed to write to {partition}")]
@@ -24,7 +30,13 @@ pub struct WriteError {
 
 impl WriteError {
     pub fn is_transient(&self) -> bool {
-        self.source.is_transient()
+        self.source.is_transient() || self.is_not_yet_known()
+    }
+
+    /// Whether the producer refused it by itself, as the metadata it has do not name the partition.
+    fn is_not_yet_known(&self) -> bool {
+        let code = self.source.code();
+        matches!(code, Some(RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic))
     }
 }
 
@@ -48,11 +60,29 @@ impl TopicWriter {
         Self { producer }
     }
 
-    /// Writes one record and returns its offset once all replicas in sync hold it.
+    /// Writes one record and returns its offset once all replicas in sync hold it. A partition that
+    /// was just created is waited for.
     ///
     /// # Errors
     /// If it was not acknowledged within the producer's time: it may have been stored all the same.
     pub async fn write(
+        &self,
+        partition: &TopicPartition,
+        record: NewRecord<'_>,
+    ) -> Result<u64, WriteError> {
+        let mut attempts = 1;
+        loop {
+            match self.try_write(partition, record).await {
+                Err(error) if error.is_not_yet_known() && attempts < KNOWN_ATTEMPTS_MAX => {
+                    attempts += 1;
+                    sleep(KNOWN_POLL).await;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    async fn try_write(
         &self,
         partition: &TopicPartition,
         record: NewRecord<'_>,
