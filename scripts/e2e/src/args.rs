@@ -70,6 +70,10 @@ pub struct LoadArgs {
     #[arg(long, default_value_t = 60)]
     pub seconds: u64,
 
+    /// Time after which the shape begins anew (default: it takes the whole time)
+    #[arg(long, value_name = "SECONDS")]
+    pub cycle: Option<u64>,
+
     /// Equal seeds give equal rates and records
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -139,10 +143,11 @@ impl LoadArgs {
         LoadPlan {
             topic: self.topic.clone(),
             partitions: self.partitions,
+            duration: Some(Duration::from_secs(self.seconds)),
             rates: RatePlan {
                 shape: self.shape,
                 peak: BytesPerSecond(self.rate),
-                duration: Duration::from_secs(self.seconds),
+                cycle: Duration::from_secs(self.cycle.unwrap_or(self.seconds).max(1)),
                 delta: self.delta,
                 step: Duration::from_secs(self.step),
                 skew: self.skew,

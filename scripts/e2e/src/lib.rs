@@ -10,5 +10,6 @@ pub mod lake;
 pub mod verify;
 pub mod latency;
 pub mod harness;
+pub mod demo;
 pub mod args;
 pub mod run;

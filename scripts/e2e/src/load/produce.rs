@@ -32,6 +32,8 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(120);
 pub struct LoadPlan {
     pub topic: String,
     pub partitions: u32,
+    /// How long to send; `None`: until asked to end.
+    pub duration: Option<Duration>,
     pub rates: RatePlan,
     /// About the size of a made-up record.
     pub record_bytes: usize,
@@ -187,7 +189,8 @@ impl Load {
         let elapsed = loop {
             let now = clock.now();
             let elapsed = now.saturating_since(began);
-            if elapsed >= self.plan.rates.duration || shutdown.is_requested() {
+            let is_over = self.plan.duration.is_some_and(|duration| elapsed >= duration);
+            if is_over || shutdown.is_requested() {
                 break elapsed;
             }
             let rates = self.rates.at(elapsed);

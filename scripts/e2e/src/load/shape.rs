@@ -6,16 +6,16 @@ use common::rate::BytesPerSecond;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// How the total develops between the start and the end of a load.
+/// How the total develops within a cycle, after which it begins anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Shape {
-    /// The peak from start to end.
+    /// The peak all the time.
     Constant,
     /// Each partition on its own, a random walk between nothing and its share of the peak.
     Walk,
     /// A sixth of the peak, a rise to the peak, a fall back to a sixth.
     RiseAndFall,
-    /// A fifth of the peak for the first third of the time, then the peak.
+    /// A fifth of the peak for the first third of a cycle, then the peak.
     Step,
 }
 
@@ -25,7 +25,8 @@ pub struct RatePlan {
     pub shape: Shape,
     /// Of all partitions together, at the peak.
     pub peak: BytesPerSecond,
-    pub duration: Duration,
+    /// The time that the shape takes.
+    pub cycle: Duration,
     /// Largest change of a partition's level in one step of its walk, in per cent of its highest.
     pub delta: u32,
     /// Time between two steps of the walk.
@@ -100,8 +101,8 @@ impl Rates {
 
     /// The total in thousandths of the peak.
     fn per_mille(&self, elapsed: Duration) -> u64 {
-        let whole = self.plan.duration.as_millis().max(1);
-        let progress = (elapsed.as_millis() * u128::from(PER_MILLE) / whole).min(1_000);
+        let cycle = self.plan.cycle.as_millis().max(1);
+        let progress = elapsed.as_millis() % cycle * u128::from(PER_MILLE) / cycle;
         let progress = u64::try_from(progress).expect("at most a thousand");
         match self.plan.shape {
             Shape::Constant | Shape::Walk => PER_MILLE,
@@ -143,7 +144,7 @@ mod tests {
         RatePlan {
             shape,
             peak: BytesPerSecond(4_000_000),
-            duration: Duration::from_secs(100),
+            cycle: Duration::from_secs(100),
             delta: 10,
             step: Duration::from_secs(1),
             skew: 15,
@@ -153,7 +154,7 @@ mod tests {
 
     fn totals(shape: Shape) -> Vec<u64> {
         let mut rates = Rates::new(plan(shape), 16);
-        (0..100).map(|second| total(&rates.at(Duration::from_secs(second)))).collect()
+        (0..200).map(|second| total(&rates.at(Duration::from_secs(second)))).collect()
     }
 
     fn total(rates: &[BytesPerSecond]) -> u64 {
@@ -173,6 +174,7 @@ mod tests {
     fn what_rises_falls_back_and_what_steps_stays() {
         let hill = totals(Shape::RiseAndFall);
         assert!(hill[0] < 700_000 && hill[45] > 3_999_900 && hill[99] < 700_000);
+        assert!(hill[145] > 3_999_900 && hill[199] < 700_000, "it begins anew");
         let step = totals(Shape::Step);
         assert!(step[32] < 801_000 && step[34] > 3_999_900 && step[99] > 3_999_900);
     }
