@@ -84,6 +84,8 @@ impl KafkaClients {
     {
         let mut settings = self.consumer_settings();
         settings.set("isolation.level", "read_committed");
+        // That everything was read is an answer as well.
+        settings.set("enable.partition.eof", "true");
         settings.set("queued.max.messages.kbytes", kilobytes(bounds.partition_queue_bytes));
         settings.set("max.partition.fetch.bytes", bounds.partition_fetch_bytes.to_string());
         let fetch_bytes = bounds.fetch_bytes.max(bounds.partition_fetch_bytes);

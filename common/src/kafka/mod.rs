@@ -9,5 +9,6 @@ pub mod clients;
 pub mod topic_spec;
 pub mod admin;
 pub mod reader;
+pub mod partitions_reader;
 pub mod writer;
 pub mod wire;

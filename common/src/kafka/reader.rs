@@ -140,7 +140,7 @@ impl TopicReader {
         loop {
             match self.consumer.recv().await {
                 Ok(record) => return Ok(TopicRecord::copy(&record)),
-                Err(error) => self.judge(error)?,
+                Err(error) => judge(&self.partition, error)?,
             }
         }
     }
@@ -163,34 +163,34 @@ impl TopicReader {
         Ok(LogRange { start: to_offset(start), end: to_offset(end) })
     }
 
-    fn judge(&self, error: KafkaError) -> Result<(), ReaderError> {
-        let partition = self.partition.clone();
-        let source = KafkaCause::new(error);
-        match source.code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                Err(ReaderError::PositionGone { partition, source })
-            }
-            // Metadata that is not there yet: the client asks again each second.
-            Some(
-                RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownTopicOrPartition,
-            ) => Ok(()),
-            _ if source.is_transient() => {
-                debug!(%partition, error = %source, "reading a topic was interrupted");
-                Ok(())
-            }
-            _ => Err(ReaderError::Read { partition, source }),
-        }
-    }
-
     fn number(&self) -> i32 {
         i32::try_from(self.partition.partition()).unwrap_or(i32::MAX)
     }
 }
 
+/// Whether reading can go on after `error`: then it is as if nothing had happened.
+pub(crate) fn judge(partition: &TopicPartition, error: KafkaError) -> Result<(), ReaderError> {
+    let source = KafkaCause::new(error);
+    match source.code() {
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+            Err(ReaderError::PositionGone { partition: partition.clone(), source })
+        }
+        // Metadata that is not there yet: the client asks again each second.
+        Some(
+            RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition,
+        ) => Ok(()),
+        _ if source.is_transient() => {
+            debug!(%partition, error = %source, "reading a topic was interrupted");
+            Ok(())
+        }
+        _ => Err(ReaderError::Read { partition: partition.clone(), source }),
+    }
+}
+
 impl Start {
-    fn to_offset(self) -> Offset {
+    pub(crate) fn to_offset(self) -> Offset {
         match self {
             Self::Beginning => Offset::Beginning,
             Self::End => Offset::End,
@@ -201,7 +201,7 @@ impl Start {
 }
 
 impl TopicRecord {
-    fn copy(record: &BorrowedMessage<'_>) -> Self {
+    pub(crate) fn copy(record: &BorrowedMessage<'_>) -> Self {
         let headers = record.headers().into_iter().flat_map(Headers::iter);
         Self {
             offset: to_offset(record.offset()),
