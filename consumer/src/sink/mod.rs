@@ -8,9 +8,9 @@ pub mod tables;
 pub mod discard;
 pub mod parquet;
 pub mod store;
+pub mod probe;
 
 mod request;
-mod probe;
 mod folder;
 
 use std::sync::Arc;

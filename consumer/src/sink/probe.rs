@@ -19,7 +19,7 @@ pub enum ProbeError {
 }
 
 /// Lets several writers race for the fresh name `_probe/<name>`; exactly one must win.
-pub(super) async fn probe(store: &Store, name: &str) -> Result<(), ProbeError> {
+pub async fn probe(store: &Store, name: &str) -> Result<(), ProbeError> {
     let path = format!("_probe/{name}");
     let puts = (0..WRITERS).map(|writer| store.put_new(&path, writer.to_string().into()));
     let puts = join_all(puts).await;

@@ -31,8 +31,12 @@ pub struct SinkOptions {
 /// Why no sink can be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the sink cannot be opened")]
-    Open(#[source] StoreError),
+    #[error("the sink `{url}` cannot be opened")]
+    Open {
+        url: Url,
+        #[source]
+        source: StoreError,
+    },
     #[error("the sink `{url}` cannot be used")]
     Probe {
         url: Url,
@@ -61,6 +65,12 @@ impl Tables {
             None => None,
         };
         Ok(Self { store, compression, owner, nonces, claimed: Mutex::default() })
+    }
+
+    /// Tables over a store that is open already.
+    pub fn over(store: Store, owner: Owner, rng: ChaCha8Rng) -> Self {
+        let (compression, nonces) = (Compression::default(), Nonces::new(rng));
+        Self { store: Some(store), compression, owner, nonces, claimed: Mutex::default() }
     }
 
     /// The table that a service entry names.
@@ -104,7 +114,10 @@ async fn open(
     options: &BTreeMap<String, String>,
     nonces: &Nonces,
 ) -> Result<Store, StartError> {
-    let store = Store::open(&url, options).await.map_err(StartError::Open)?;
+    let store = match Store::open(&url, options).await {
+        Ok(store) => store,
+        Err(source) => return Err(StartError::Open { url, source }),
+    };
     let probed = probe(&store, &nonces.draw().to_string()).await;
     probed.map_err(|source| StartError::Probe { url, source })?;
     Ok(store)
