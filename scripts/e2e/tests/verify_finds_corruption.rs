@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod small;
+#[path = "small/topics.rs"]
+mod topics;
 
 use std::fs;
 use std::time::Duration;
@@ -10,7 +12,8 @@ use e2e::latency;
 use e2e::verify::compare::Counts;
 use e2e::verify::report::TopicReport;
 use e2e::verify::wait::until_stored;
-use small::{Object, Small, TOPIC, timestamp};
+use small::{Object, Small};
+use topics::{DEAD, TOPIC, timestamp};
 
 const SOUND: Counts = Counts {
     produced: 11,
@@ -171,7 +174,7 @@ fn a_damaged_object_is_found() {
 
 #[test]
 fn a_dead_letter_that_is_missing_or_changed_is_found() {
-    let key = (small::DEAD.to_owned(), 0);
+    let key = (DEAD.to_owned(), 0);
     let missing = after(|small| small.topics.partitions.get_mut(&key).unwrap().clear());
     assert_found(&missing, Counts { dead_lettered: 0, lost: 1, ..SOUND }, "");
     let changed = after(|small| {

@@ -91,9 +91,29 @@ fn tagged(tag: u8, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Writes a decimal number (`-12.50`, `1e3`) as sign, digits without zeros at either end, `e` and
-/// exponent: numbers are equal exactly when these texts are.
+/// Writes a decimal number (`-12.50`, `1e3`) so that numbers are equal exactly when these texts are.
+///
+/// Whole numbers from 2⁵³ on that a double holds exactly are written as that double is: by its
+/// shortest digits, which are others (2⁶³ is 9223372036854775808 and 9.223372036854776e18). Only so
+/// do an integer and the column of doubles that it was stored in compare equal.
 pub fn canonical_number(text: &str) -> Result<String, JsonError> {
+    let exact = normalized(text)?;
+    if exact.len() < SHORT_DIGITS {
+        return Ok(exact);
+    }
+    match text.parse::<f64>() {
+        Ok(double) if double.is_finite() && normalized(&format!("{double:.0}"))? == exact => {
+            normalized(&format!("{double:e}"))
+        }
+        _ => Ok(exact),
+    }
+}
+
+/// Numbers of fewer digits are the shortest digits of their double themselves.
+const SHORT_DIGITS: usize = 16;
+
+/// Sign, digits without zeros at either end, `e` and exponent.
+fn normalized(text: &str) -> Result<String, JsonError> {
     let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -328,6 +348,7 @@ mod tests {
             (r#"{"a":100}"#, r#"{"a":1e2}"#),
             (r#"{"a":-12.5}"#, r#"{"a":-0.125E+2}"#),
             (r#"{"a":0}"#, r#"{"a":-0.00e7}"#),
+            (r#"{"a":9223372036854775808}"#, r#"{"a":9.223372036854776e18}"#),
             (r#"{"a":1,"b":null,"c":{},"d":[],"e":{"f":null},"g":[null,{}]}"#, r#"{"a":1}"#),
             (r#"{"a":[1,{},2]}"#, r#"{"a":[1,null,2]}"#),
         ];
@@ -349,6 +370,8 @@ mod tests {
             r#"{"a":true}"#,
             r#"{"A":1}"#,
             r#"{"a":{"a":1}}"#,
+            r#"{"a":9223372036854775807}"#,
+            r#"{"a":9223372036854775808}"#,
             r#"{"a":9007199254740993}"#,
             r#"{"a":9007199254740992}"#,
             r#"{"a":0.1}"#,

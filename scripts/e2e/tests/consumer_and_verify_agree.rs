@@ -1,0 +1,229 @@
+//! What the consumer writes, the verification finds sound: two readings of the same rules, written
+//! apart, agree on records of all kinds.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "small/topics.rs"]
+mod topics;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use common::identity::TopicId;
+use common::messages::command::Source;
+use common::partition::TopicPartition;
+use common::term::Term;
+use consumer::decode::Decoder;
+use consumer::lease_watch::lease_channel;
+use consumer::record::RawRecord;
+use consumer::sink::parquet::Compression;
+use consumer::sink::tables::{SinkOptions, Tables};
+use consumer::sink::{OpenRequest, SealedBatch};
+use consumer::table::claim::Owner;
+use e2e::lake::store::Lake;
+use e2e::verify::check::{Request, verify};
+use e2e::verify::report::TopicReport;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use topics::{DEAD, ID, Owned, TOPIC, Topics, timestamp};
+use url::Url;
+
+const RECORDS: u64 = 400;
+const BATCH: usize = 37;
+
+#[test]
+fn json_of_all_kinds_is_stored_as_the_verification_reads_it() {
+    for seed in 0..12 {
+        let report = store_and_verify("json", seed);
+        assert!(report.is_sound(), "seed {seed}: {report:#?}");
+        let counts = report.counts;
+        assert_eq!(counts.stored + counts.dead_lettered, RECORDS, "seed {seed}");
+        assert!(counts.unparsed > 0 && counts.dead_lettered > 0, "seed {seed}: {counts:?}");
+        assert!(counts.stored - counts.unparsed > RECORDS / 4, "seed {seed}: {counts:?}");
+    }
+}
+
+#[test]
+fn bytes_are_stored_as_they_are() {
+    let report = store_and_verify("bytes", 1);
+    assert!(report.is_sound(), "{report:#?}");
+    assert_eq!(report.counts.stored, RECORDS);
+}
+
+fn store_and_verify(format: &str, seed: u64) -> TopicReport {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let records: Vec<Owned> = (0..RECORDS).map(|offset| record(offset, &mut rng)).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let letters = runtime.block_on(store(folder.path(), format, &records));
+    let mut topics = Topics {
+        partitions: BTreeMap::from([((TOPIC.into(), 0), records), ((DEAD.into(), 0), letters)]),
+        log_start: 0,
+    };
+    let lake = Lake::open(folder.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
+    let request = Request { topics: vec![TOPIC.into()], dead_letter_topic: Some(DEAD.into()) };
+    verify(&mut topics, &lake, &request).unwrap().topics.remove(0)
+}
+
+/// Stores the records by the consumer's own means, and returns the dead letters.
+async fn store(root: &std::path::Path, format: &str, records: &[Owned]) -> Vec<Owned> {
+    let source = Source {
+        table: "sales".into(),
+        format: format.into(),
+        sink: "parquet".into(),
+        options: BTreeMap::from([("headers".into(), "true".into())]),
+    };
+    let options = SinkOptions {
+        url: Some(Url::from_directory_path(root).unwrap()),
+        store_options: BTreeMap::new(),
+        compression: Compression::default(),
+        owner: Owner { group: "g".into(), cluster_id: "c".into() },
+    };
+    let tables = Tables::start(options, ChaCha8Rng::seed_from_u64(1)).await.unwrap();
+    let table = tables.get(&source).await.unwrap();
+    let partition = TopicPartition::new(TOPIC, 0);
+    let topic_id: TopicId = ID.parse().unwrap();
+    let (_heart, lease) = lease_channel();
+    let request = OpenRequest {
+        partition: partition.clone(),
+        topic_id,
+        controller_topic_id: topic_id,
+        term: Term::default(),
+        hand_over: None,
+        committed: None,
+        log_start: 0,
+        has_changed_table: false,
+        lease,
+    };
+    let mut writer = table.open(request).await.unwrap().writer;
+    let decoder = Decoder::new(&source, partition, topic_id).unwrap();
+    let (mut from, mut letters) = (0, Vec::new());
+    for batch in records.chunks(BATCH) {
+        let raw: Arc<[RawRecord]> = batch.iter().map(raw).collect();
+        let decoded = table.decode(&decoder, raw).await.unwrap();
+        letters.extend(decoded.rows.dead_letters.iter().map(|dead| letter(&batch[dead.index])));
+        let to = batch.last().unwrap().offset + 1;
+        let rows = vec![decoded.rows.batch];
+        let sealed = SealedBatch { from, to, leader_epoch: None, rows, schema: decoded.schema };
+        writer.write(&sealed).await.unwrap();
+        from = to;
+    }
+    letters
+}
+
+fn raw(record: &Owned) -> RawRecord {
+    let headers = record.headers.iter();
+    RawRecord {
+        offset: record.offset,
+        timestamp_ms: Some(timestamp(record.offset)),
+        key: record.key.clone().map(Bytes::from),
+        value: record.value.clone().map(Bytes::from),
+        headers: headers.map(|(name, value)| (name.clone(), Some(value.clone().into()))).collect(),
+        leader_epoch: None,
+    }
+}
+
+/// As the dead-letter topic has it.
+fn letter(record: &Owned) -> Owned {
+    let origin = [
+        ("stowage-topic", TOPIC.to_owned()),
+        ("stowage-topic-id", ID.to_owned()),
+        ("stowage-partition", "0".to_owned()),
+        ("stowage-offset", record.offset.to_string()),
+    ];
+    let mut letter = record.clone();
+    letter.headers.extend(origin.map(|(name, text)| (name.to_owned(), text.into_bytes())));
+    letter
+}
+
+fn record(offset: u64, rng: &mut ChaCha8Rng) -> Owned {
+    let value = match rng.random_range(0..20) {
+        0 => None,
+        1 => Some(pick(&GARBAGE, rng).as_bytes().to_vec()),
+        2 => Some(vec![b'{', 0xff, b'}']),
+        _ => Some(object(rng, 3).into_bytes()),
+    };
+    let key = rng.random::<bool>().then(|| format!("k{}", rng.random_range(0..9)).into_bytes());
+    let headers = (0..rng.random_range(0..3)).map(|number| (format!("h{number}"), vec![number]));
+    Owned { offset, key, value, headers: headers.collect() }
+}
+
+const GARBAGE: [&str; 9] = [
+    "",
+    "{",
+    "[1]",
+    "\"text\"",
+    "{\"a\":1,\"a\":2}",
+    "{\"a\":{\"b\":1,\"b\":1}}",
+    "{\"a\":\"\\ud800\"}",
+    "{\"a\":01}",
+    "{\"a\":1} x",
+];
+const NAMES: [&str; 12] = [
+    "a",
+    "A",
+    "b",
+    "a_2",
+    "kafka_offset",
+    "KAFKA_key",
+    "partition",
+    "value",
+    "",
+    "ü",
+    "x y",
+    "\\n",
+];
+const NUMBERS: [&str; 16] = [
+    "0",
+    "-0",
+    "1",
+    "-17",
+    "1.0",
+    "1.5",
+    "15e-1",
+    "1e3",
+    "9007199254740993",
+    "0.1",
+    "0.1000000000000000055511151231257827",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "1e400",
+    "123456789.123456789",
+];
+const TEXTS: [&str; 6] = ["", "Zoë", "小林 🦀", "\\u0000\\\"\\/", "2026-03-01T12:00:00Z", "17"];
+
+fn object(rng: &mut ChaCha8Rng, depth: u32) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for _ in 0..rng.random_range(0..5) {
+        let name = pick(&NAMES, rng);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let fields = names.iter().map(|name| format!("\"{name}\" : {}", value(name, rng, depth)));
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(" ,"))
+}
+
+/// Most fields keep to one type, so that most records fit.
+fn value(name: &str, rng: &mut ChaCha8Rng, depth: u32) -> String {
+    let usual = name.len() % 4;
+    let kind = if rng.random_range(0..12) == 0 { rng.random_range(0..7) } else { usual };
+    match kind {
+        0 if depth > 0 => object(rng, depth - 1),
+        1 => pick(&NUMBERS, rng).into(),
+        2 => format!("\"{}\"", pick(&TEXTS, rng)),
+        3 if depth > 0 => {
+            let elements = (0..rng.random_range(0..4)).map(|_| value("ab", rng, depth - 1));
+            format!("[{}]", elements.collect::<Vec<_>>().join(", "))
+        }
+        4 => "null".into(),
+        5 => "true".into(),
+        _ => "{}".into(),
+    }
+}
+
+fn pick(from: &[&'static str], rng: &mut ChaCha8Rng) -> &'static str {
+    from.choose(rng).unwrap()
+}
