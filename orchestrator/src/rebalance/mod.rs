@@ -90,7 +90,8 @@ pub struct Rebalance {
     sources: BTreeMap<String, TopicSource>,
     entries: BTreeMap<TopicPartition, Entry>,
     seats: BTreeMap<Incarnation, Seat>,
-    /// The incarnation of each consumer that was seen first last.
+    /// Of each consumer the incarnation that takes partitions: one that was seen, and a new one
+    /// rather than the one before it.
     current: BTreeMap<ConsumerId, Incarnation>,
     /// Given up: to be told so if they are seen again.
     buried: BTreeSet<Incarnation>,
@@ -196,12 +197,12 @@ impl Rebalance {
 
     fn see(&mut self, consumer: ConsumerId, incarnation: Incarnation, draining: bool) {
         let is_buried = self.buried.contains(&incarnation);
-        let seat = self.seats.entry(incarnation).or_insert_with(|| {
-            if !is_buried {
-                self.current.insert(consumer, incarnation);
-            }
-            Seat { is_buried, ..Seat::new(consumer) }
-        });
+        let is_new = !self.seats.contains_key(&incarnation);
+        if !is_buried && (is_new || !self.current.contains_key(&consumer)) {
+            self.current.insert(consumer, incarnation);
+        }
+        let seat = self.seats.entry(incarnation).or_insert_with(|| Seat::new(consumer));
+        seat.is_buried = is_buried;
         seat.is_draining |= draining;
     }
 
