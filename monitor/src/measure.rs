@@ -1,10 +1,10 @@
 //! Pure. Turns sizes and offsets of partitions into write rates and lag.
 //!
-//! The size of a log grows by what is written to it, and shrinks by retention and compaction. So
-//! only growth counts: an interval in which a log shrank counts as one in which nothing was written.
-//! A new leader's log has another size for the same records: across a change of leader the growth
-//! is the growth of the high watermark by records of the mean size. A topic of another id is another topic.
-//! What was not answered is stale, and keeps the last known values.
+//! The size of a log grows by what is written to it, and shrinks by retention and compaction; and
+//! the log of a new leader has another size for the same records. So the growth of the size counts
+//! where it is one; over an interval in which the log shrank or its leader changed, the growth of the
+//! high watermark counts instead, by records of the mean size. A topic of another id is another
+//! topic. What was not answered is stale, and keeps the last known values.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,16 +249,24 @@ impl Volume {
 impl Base {
     /// The bytes written between this and `later`.
     fn growth_to(&self, later: &Self) -> (u64, Option<Noticed>) {
-        let is_same_log = self.leader == later.leader && self.is_measured && later.is_measured;
-        if is_same_log {
-            let noticed = (later.size < self.size).then_some(Noticed::Shrunk);
-            return (later.size.saturating_sub(self.size), noticed);
+        let is_same_leader = self.leader == later.leader;
+        let is_same_log = is_same_leader && self.is_measured && later.is_measured;
+        if is_same_log && later.size >= self.size {
+            return (later.size - self.size, None);
         }
+        let noticed = match (is_same_leader, is_same_log) {
+            (false, _) => Some(Noticed::LeaderChanged),
+            (true, true) => Some(Noticed::Shrunk),
+            (true, false) => None,
+        };
+        (self.growth_by_records(later), noticed)
+    }
+
+    fn growth_by_records(&self, later: &Self) -> u64 {
         let records = later.high_watermark.saturating_sub(self.high_watermark);
         let bytes = u128::from(records) * u128::from(later.size);
         let bytes = bytes.checked_div(u128::from(later.records)).unwrap_or(0);
-        let noticed = (self.leader != later.leader).then_some(Noticed::LeaderChanged);
-        (u64::try_from(bytes).unwrap_or(u64::MAX), noticed)
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
 
@@ -357,20 +365,36 @@ mod tests {
         assert!((2_900..3_150).contains(&measured.filtered.0), "{}", measured.filtered);
     }
 
+    /// A log that loses its oldest 20,000 bytes and records with them.
+    fn trimmed(second: u64) -> Reading {
+        let whole = reading(second, second * 1_000);
+        let offsets = whole.offsets.map(|offsets| Offsets { log_start: 200, ..offsets });
+        let bytes = second * 1_000 - 20_000;
+        Reading { volume: Some(Volume::Measured { at: at(second), bytes }), offsets }
+    }
+
     #[test]
-    fn a_log_that_shrinks_counts_as_nothing_written_and_is_noticed() {
+    fn over_a_log_that_shrinks_the_growth_of_its_offsets_counts() {
         let mut meters = fed(30);
-        let mut shrunk = reading(31, 31_000);
-        shrunk.volume = Some(Volume::Measured { at: at(31), bytes: 11_000 });
-        assert_eq!(meters.take(0, &shrunk), Some(Noticed::Shrunk));
+        assert_eq!(meters.take(0, &trimmed(31)), Some(Noticed::Shrunk));
         for second in 32..=61 {
-            let bytes = 11_000 + (second - 31) * 1_000;
-            let grown = Volume::Measured { at: at(second), bytes };
-            meters.take(0, &Reading { volume: Some(grown), ..reading(second, second * 1_000) });
-            let rate = meters.measurement(0).rate.0;
-            assert!((966..=1_000).contains(&rate), "{rate} in second {second}");
+            assert_eq!(meters.take(0, &trimmed(second)), None);
+            let measured = meters.measurement(0);
+            let rates = [measured.rate, measured.filtered, measured.burst];
+            assert_eq!(rates, [BytesPerSecond(1_000); 3], "in second {second}");
         }
-        assert_eq!(meters.measurement(0).rate, BytesPerSecond(1_000));
+    }
+
+    #[test]
+    fn a_log_that_shrinks_while_nothing_is_written_has_no_rate() {
+        let mut meters = meters();
+        for second in 0..=60 {
+            let still = reading(0, 60_000).offsets;
+            let bytes = 60_000 - second * 1_000;
+            let volume = Some(Volume::Measured { at: at(second), bytes });
+            meters.take(0, &Reading { volume, offsets: still });
+        }
+        assert_eq!(meters.measurement(0).rate, BytesPerSecond::ZERO);
     }
 
     #[test]

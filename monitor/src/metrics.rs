@@ -105,12 +105,12 @@ impl MonitorMetrics {
             ),
             log_shrinks: metrics.declare(
                 "log_shrinks",
-                "Intervals in which the log of a partition shrank, counted as nothing written",
+                "Intervals in which the log of a partition shrank: the growth of its offsets counted",
                 new(),
             ),
             leader_changes: metrics.declare(
                 "leader_changes",
-                "Changes of leader, over which the growth of offsets counted",
+                "Changes of leader: the growth of offsets counted",
                 new(),
             ),
             sizes_failures: metrics.declare(

@@ -22,8 +22,9 @@ use crate::measure::Offsets;
 
 const SLICE: usize = 500;
 
-/// Log starts move seldom: each is asked for once in so many turns.
+/// Log starts move seldom: where there are many, each is asked for once in this many turns.
 const TURNS_PER_LOG_START: usize = 10;
+const MANY: usize = 2_000;
 
 #[derive(Debug, Error)]
 pub enum OffsetsError {
@@ -152,10 +153,9 @@ impl Ask {
                 high_watermarks[index] = known(offset);
             }
         }
-        let is_due = |index: &usize| {
-            index % TURNS_PER_LOG_START == self.turn % TURNS_PER_LOG_START
-                || self.log_starts[*index].is_none()
-        };
+        let turns = if self.catalog.len() > MANY { TURNS_PER_LOG_START } else { 1 };
+        let is_due =
+            |index: &usize| index % turns == self.turn % turns || self.log_starts[*index].is_none();
         let due: Vec<usize> = led.iter().copied().filter(is_due).collect();
         for slice in due.chunks(SLICE) {
             for (index, offset) in self.ask_log(slice, Offset::Beginning)? {

@@ -1,6 +1,7 @@
 //! IO. Prints what the monitor publishes: a table that refreshes on a terminal, or lines of JSON.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use common::kafka::admin::{AdminError, TopicAdmin};
 use common::kafka::client_events::ClientMetrics;
@@ -16,6 +17,9 @@ use crate::table;
 
 /// To begin with a whole measurement, unless it has very many partitions.
 const TAIL: u32 = 20;
+
+/// How long the broker may take to tell where the topic ends.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Rows of a table where the height of the terminal is not known.
 const ROWS: usize = 40;
@@ -80,20 +84,28 @@ impl Tail {
         }
     }
 
+    /// Begins with the newest measurement that is there.
     async fn print(&self, reader: &TopicReader) -> Result<(), TailError> {
+        let failed = |source| TailError::Read { source };
+        let end = reader.log_range(PATIENCE).await.map_err(failed)?.end;
         let mut assembly = Assembly::default();
+        let mut newest = None;
         loop {
             let record = match reader.next().await {
                 // Retention was faster than we are.
                 Err(ReaderError::PositionGone { .. }) => {
-                    reader.restart(Start::End).map_err(|source| TailError::Read { source })?;
+                    reader.restart(Start::End).map_err(failed)?;
                     continue;
                 }
-                read => read.map_err(|source| TailError::Read { source })?,
+                read => read.map_err(failed)?,
             };
             // What somebody else wrote there is none of ours.
             let chunk = record.value.and_then(|value| serde_json::from_slice(&value).ok());
-            let Some(measurement) = chunk.and_then(|chunk| assembly.take(chunk)) else { continue };
+            newest = chunk.and_then(|chunk| assembly.take(chunk)).or(newest);
+            if record.offset + 1 < end {
+                continue;
+            }
+            let Some(measurement) = newest.take() else { continue };
             self.show(&measurement).map_err(|source| TailError::Print { source })?;
             if self.args.once {
                 return Ok(());

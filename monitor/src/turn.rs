@@ -1,6 +1,7 @@
 //! IO. One turn: asks the brokers, measures and publishes.
 
 use std::collections::BTreeSet;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use common::http::Readiness;
 use common::messages::measurement::PartitionMeasurement;
 use common::moment::{Moment, Timestamp};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::brokers::{Brokers, Change};
@@ -20,6 +22,9 @@ use crate::metrics::{CatalogSeries, MonitorMetrics};
 use crate::offsets::{self, OffsetsClient};
 use crate::publish::Publisher;
 use crate::report::{Reporter, bytes_per_day};
+
+/// A monitor that cannot publish for so long is not ready.
+const LATE_AFTER: Duration = Duration::from_secs(3);
 
 /// What the turns work with.
 pub struct Turns {
@@ -87,7 +92,8 @@ impl Turns {
         let measured: Vec<PartitionMeasurement> = self.meters.measurements().collect();
         self.outlook.series.show(measured.iter());
         let chunks = self.reporter.report(measured_at, measured.into_iter());
-        match self.publisher.publish(&chunks).await {
+        let publishing = pin!(self.publisher.publish(&chunks));
+        match self.outlook.watch_over(publishing).await {
             Ok(bytes) => self.outlook.published(bytes, self.interval),
             Err(error) => self.outlook.unpublished(&Chain(&error)),
         }
@@ -140,6 +146,19 @@ impl Sources {
 }
 
 impl Outlook {
+    /// Waits for a measurement to be published, and says so when it takes long: a broker that is
+    /// away is waited for.
+    async fn watch_over<T>(&self, mut publishing: Pin<&mut impl Future<Output = T>>) -> T {
+        match timeout(LATE_AFTER, publishing.as_mut()).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let reason = format!("a measurement waits for more than {LATE_AFTER:?}");
+                self.readiness.send_replace(Readiness::not_ready(reason));
+                publishing.await
+            }
+        }
+    }
+
     fn note_broker(&self, broker: BrokerId, change: Change, error: Option<&LogDirsError>) {
         let is_refused = matches!(error, Some(LogDirsError::Refused { .. }));
         if error.is_some() && !is_refused {
