@@ -76,6 +76,8 @@ mod tests {
         let flags = parse(&given).unwrap();
         assert_eq!(flags.telemetry.log_filter.to_string(), "a::b=debug,info");
         assert_eq!(flags.kafka.load().unwrap().bootstrap_servers(), "k:9092");
+        let flags = parse(&["--kafka-bootstrap-servers", "k:9092"]).unwrap();
+        assert_eq!(flags.telemetry.log_filter.to_string(), "info");
         let error = parse(&["--kafka-bootstrap-servers", "k:9092", "--log-filter", "a=loud"]);
         assert!(error.err().unwrap().contains("--log-filter"));
     }

@@ -155,6 +155,62 @@ mod tests {
         }
     }
 
+    /// Lengths of compact fields are one more than the real ones.
+    const METADATA_UP_TO_TOPICS: &[u8] = &[
+        0, 0, 0, 0, // throttle
+        2, 0, 0, 0, 4, 2, b'k', 0, 0, 0x23, 0x84, 0, 0, // broker 4 at k:9092, no rack
+        2, b'c', // cluster id
+        0, 0, 0, 4, // controller
+        2, 0, 0, 2, b't', // topic t
+        9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, // its id
+        0, 2, 0, 0, 0, 0, 0, 6, 0, 0, 0, 4, 0, 0, 0, 7, // partition 6, led by 4 in epoch 7
+        2, 0, 0, 0, 4, 2, 0, 0, 0, 4, 1, 0, // replicas, in sync, offline
+        0x80, 0, 0, 0, 0, // operations
+    ];
+
+    /// The answers to each version that we may ask for, put down byte by byte.
+    #[test]
+    fn metadata_are_understood_in_every_version() {
+        let answer = |version: i16| {
+            let mut frame = vec![0, 0, 0, 7, 0];
+            frame.extend_from_slice(METADATA_UP_TO_TOPICS);
+            match version {
+                10 => frame.extend_from_slice(&[0x80, 0, 0, 0, 0]),
+                13 => frame.extend_from_slice(&[0, 0, 0]),
+                _ => frame.push(0),
+            }
+            decode::<MetadataRequest>(frame.into(), CallId { version, correlation: 7 })
+        };
+        assert_eq!(MetadataRequest::VERSIONS, 10..=13);
+        for version in MetadataRequest::VERSIONS {
+            let answer = answer(version).unwrap_or_else(|error| panic!("{version}: {error:?}"));
+            let topic = &answer.topics[0];
+            assert_eq!((answer.brokers[0].port, topic.topic_id.as_bytes()), (9092, &[9; 16]));
+            let partition = &topic.partitions[0];
+            assert_eq!((partition.partition_index, partition.leader_epoch), (6, 7));
+        }
+    }
+
+    #[test]
+    fn log_dirs_are_understood_in_every_version() {
+        let answer = |version: i16| {
+            let mut frame = vec![0, 0, 0, 7, 0, 0, 0, 0, 0];
+            frame.extend_from_slice(if version >= 3 { &[0, 0] } else { &[] });
+            frame.extend_from_slice(&[2, 0, 0, 3, b'/', b'd', 2, 2, b't', 2]);
+            frame.extend_from_slice(&[0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 1, 0]);
+            frame.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            frame.extend_from_slice(if version >= 4 { &[0; 16] } else { &[] });
+            frame.extend_from_slice(&[0, 0]);
+            decode::<DescribeLogDirsRequest>(frame.into(), CallId { version, correlation: 7 })
+        };
+        assert_eq!(DescribeLogDirsRequest::VERSIONS, 2..=4);
+        for version in DescribeLogDirsRequest::VERSIONS {
+            let answer = answer(version).unwrap_or_else(|error| panic!("{version}: {error:?}"));
+            let replica = &answer.results[0].topics[0].partitions[0];
+            assert_eq!((replica.partition_index, replica.partition_size), (6, 256));
+        }
+    }
+
     #[test]
     fn an_array_of_two_billion_is_refused() {
         let bytes = [0, 0, 0x7f, 0xff, 0xff, 0xff];
