@@ -40,16 +40,6 @@ pub struct RunArgs {
     #[command(flatten)]
     pub names: NameArgs,
 
-    /// Group whose committed offsets lag is counted from
-    #[arg(
-        long,
-        env,
-        hide_env_values = true,
-        value_name = "NAME",
-        default_value = "data-engineering"
-    )]
-    pub group_id: String,
-
     /// Topics to measure, separated by commas; without names and pattern all but Kafka's own and ours
     #[arg(long, env, hide_env_values = true, value_name = "TOPIC,…", value_delimiter = ',')]
     pub topics: Vec<String>,
@@ -129,6 +119,16 @@ pub struct NameArgs {
     #[arg(long, env, hide_env_values = true, value_name = "PREFIX",
           default_value = "data-engineering", value_parser = parse_prefix)]
     pub topic_prefix: String,
+
+    /// Group that the consumers commit to: lag is counted from its offsets
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = "data-engineering"
+    )]
+    pub group_id: String,
 }
 
 /// Flags that are well-formed, but not together.

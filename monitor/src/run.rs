@@ -62,7 +62,7 @@ impl Monitor {
         let name = format!("{host}:{}-{}", std::process::id(), Nonce::from_rng(&mut rng));
         let client_id = format!("stowage-monitor-{host}");
         let wire = WireClient::new(&config, &client_id, rng)?;
-        let names = ClientNames { client_id, group: args.group_id.clone() };
+        let names = ClientNames { client_id, group: args.names.group_id.clone() };
         let clients = KafkaClients::new(config, names, metrics.clients.clone());
         let writer = TopicWriter::new(clients.producer()?);
         Ok(Self {
@@ -85,9 +85,8 @@ impl Monitor {
     pub async fn run(self, shutdown: &Shutdown) -> anyhow::Result<()> {
         let (readiness, is_ready) = watch::channel(Readiness::not_ready("nothing is measured yet"));
         let registry = Arc::clone(&self.registry);
-        let server =
-            HttpServer::start(self.args.listen, registry, is_ready, axum::Router::new()).await?;
-        info!(address = %server.address(), monitor = self.name, "served health and metrics");
+        let pages = axum::Router::new();
+        let _server = HttpServer::start(self.args.listen, registry, is_ready, pages).await?;
         tokio::select! {
             outcome = self.measure(readiness) => outcome,
             () = shutdown.requested() => {
@@ -135,7 +134,7 @@ impl Monitor {
         }
         let catalog = self.client.catalog(&self.args.selection()).await?;
         let (topics, partitions) = (catalog.topics().len(), catalog.len());
-        info!(topics, partitions, into = topic, "began to measure");
+        info!(monitor = self.name, topics, partitions, into = topic, "began to measure");
         Ok(catalog)
     }
 

@@ -55,7 +55,9 @@ impl Tail {
     /// # Errors
     /// If settings are malformed or contradict each other.
     pub fn prepare(args: TailArgs) -> anyhow::Result<Self> {
-        let names = ClientNames { client_id: "stowage-monitor-tail".into(), group: "tail".into() };
+        // Nothing is committed; but librdkafka asks for the group, and rights may be tight.
+        let group = args.names.group_id.clone();
+        let names = ClientNames { client_id: "stowage-monitor-tail".into(), group };
         let clients = KafkaClients::new(args.kafka.load()?, names, ClientMetrics::default());
         clients.offsets_consumer()?;
         Ok(Self { args, clients })
