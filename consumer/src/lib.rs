@@ -7,10 +7,33 @@
 //!    IO      pure      pure      IO      pure       IO
 //! ```
 
+pub mod args;
+pub mod control;
+pub mod inbox;
+pub mod by_hand;
+pub mod heart;
 pub mod lease;
-pub mod ownership;
-pub mod record;
-pub mod decode;
-pub mod table;
 pub mod lease_watch;
+pub mod ownership;
+pub mod gather;
+pub mod record;
+pub mod batch;
+pub mod budget;
+pub mod budget_watch;
+pub mod decode;
+pub mod dead_letter;
+pub mod object;
+pub mod table;
 pub mod sink;
+pub mod offsets;
+pub mod commit;
+pub mod lane;
+pub mod lanes;
+pub mod topics;
+pub mod events;
+pub mod state;
+pub mod volume;
+pub mod metrics;
+pub mod start;
+pub mod conduct;
+pub mod run;

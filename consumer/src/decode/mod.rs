@@ -113,6 +113,14 @@ impl FromStr for Format {
 }
 
 impl DeadLetterReason {
+    pub const ALL: &'static [Self] = &[
+        Self::InvalidJson,
+        Self::NotAnObject,
+        Self::DuplicateKey,
+        Self::LoneSurrogate,
+        Self::TooDeep,
+    ];
+
     /// As a header of the dead letter and a label of metrics.
     pub fn label(self) -> &'static str {
         match self {

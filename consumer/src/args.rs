@@ -1,0 +1,285 @@
+//! IO. The flags of the consumer, each with its twin in the environment, checked once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::builder::RangedU64ValueParser;
+use common::args::{KafkaArgs, TelemetryArgs};
+use common::identity::ConsumerId;
+use common::messages::service::{FORMATS, SINKS};
+use thiserror::Error;
+use url::Url;
+
+use crate::batch::BatchLimits;
+use crate::by_hand::Reading;
+use crate::lane::flow::FlowLimits;
+use crate::object::Rotation;
+use crate::sink::parquet::Compression;
+
+/// Reads the partitions that it is told to, and stores their records
+#[derive(Clone, Debug, Parser)]
+#[command(name = "consumer", version)]
+pub struct Args {
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+
+    /// Number of this consumer, from 1; it obeys what stands on that partition of the controller topic
+    #[arg(long, env, hide_env_values = true, value_name = "NUMBER",
+          value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
+    pub consumer: u32,
+
+    /// Group under whose name offsets are committed and tables are claimed
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = "data-engineering"
+    )]
+    pub group_id: String,
+
+    /// What our own topics begin with
+    #[arg(long, env, hide_env_values = true, value_name = "PREFIX",
+          default_value = "data-engineering", value_parser = parse_prefix)]
+    pub topic_prefix: String,
+
+    /// Where tables are: `file:///FOLDER` (or s3://, gs://, az://); without it only `discard` works
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub sink_url: Option<Url>,
+
+    /// Folder for the consumer's state; without it each start is like the first
+    #[arg(long, env, hide_env_values = true, value_name = "FOLDER")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Bytes of records that are decoded together at most
+    #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 5_000_000,
+          value_parser = RangedU64ValueParser::<usize>::new().range(1_000..=500_000_000))]
+    pub batch_bytes: usize,
+
+    /// Seconds that a record waits for others before it is decoded
+    #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 1.0,
+          value_parser = parse_seconds)]
+    pub wait_time_secs: f64,
+
+    /// Bytes of rows in memory at which an object is stored
+    #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 64 << 20,
+          value_parser = RangedU64ValueParser::<usize>::new().range(1_000..))]
+    pub rotation_bytes: usize,
+
+    /// Seconds after which an object is stored, counted from the reading of its first record
+    #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 5.0,
+          value_parser = parse_seconds)]
+    pub rotation_secs: f64,
+
+    /// Bytes of records and rows that all partitions hold together; beyond it the largest object is
+    /// stored early, and reading waits
+    #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 64 << 20,
+          value_parser = RangedU64ValueParser::<usize>::new().range(1_000_000..))]
+    pub buffer_bytes: usize,
+
+    /// Compression of the objects, `zstd` or `snappy`
+    #[arg(long, env, hide_env_values = true, value_name = "NAME", default_value = "zstd")]
+    pub compression: Compression,
+
+    /// Seconds for which the lease lasts from the sending of an acknowledged heartbeat
+    #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 10.0,
+          value_parser = parse_seconds)]
+    pub ttl_secs: f64,
+
+    /// Seconds by which this consumer ends its lease earlier than others do
+    #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 1.0,
+          value_parser = parse_seconds)]
+    pub margin_secs: f64,
+
+    /// Seconds between two heartbeats
+    #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 2.0,
+          value_parser = parse_seconds)]
+    pub heartbeat_secs: f64,
+
+    /// Seconds that a stop may take until everything is stored, committed and released
+    #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 25.0,
+          value_parser = parse_seconds)]
+    pub grace_secs: f64,
+
+    /// Seconds without a living leader after which the consumer ends; 0 means never
+    #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 60.0,
+          value_parser = parse_seconds)]
+    pub leaderless_secs: f64,
+
+    /// Address of /healthz, /readyz and /metrics; port 0 lets the system choose
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:0"
+    )]
+    pub listen: SocketAddr,
+
+    /// Obey people instead of a leader: StartConsuming and StopConsuming on the consumer's own
+    /// partition; only for partitions that no plan has
+    #[arg(long, env, hide_env_values = true)]
+    pub by_hand: bool,
+
+    /// Format of the records that are read by hand, `json` or `bytes`
+    #[arg(long, env, hide_env_values = true, value_name = "NAME", requires = "by_hand",
+          value_parser = FORMATS)]
+    pub format: Option<String>,
+
+    /// Sink of the records that are read by hand, `parquet` or `discard`
+    #[arg(long, env, hide_env_values = true, value_name = "NAME", requires = "by_hand",
+          value_parser = SINKS)]
+    pub sink: Option<String>,
+
+    /// Identity of the pod that this process runs in, from the downward API
+    #[arg(long, env, hide_env_values = true, value_name = "UID")]
+    pub pod_uid: Option<String>,
+}
+
+/// Flags that are well-formed, but not together.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ArgsError {
+    #[error(
+        "--margin-secs {margin} and two heartbeats of --heartbeat-secs {heartbeat} do not fit into --ttl-secs {ttl}"
+    )]
+    LeaseTooShort { ttl: f64, margin: f64, heartbeat: f64 },
+    #[error("--batch-bytes {batch} is more than half of --buffer-bytes {buffer}")]
+    BufferTooSmall { batch: usize, buffer: usize },
+    #[error("--by-hand with the sink `parquet` needs --sink-url")]
+    NoSinkUrl,
+}
+
+impl Args {
+    /// # Errors
+    /// If flags contradict each other.
+    pub fn check(&self) -> Result<(), ArgsError> {
+        let (ttl, margin, heartbeat) = (self.ttl_secs, self.margin_secs, self.heartbeat_secs);
+        if margin + 2.0 * heartbeat > ttl || heartbeat <= 0.0 {
+            return Err(ArgsError::LeaseTooShort { ttl, margin, heartbeat });
+        }
+        if self.batch_bytes > self.buffer_bytes / 2 {
+            let (batch, buffer) = (self.batch_bytes, self.buffer_bytes);
+            return Err(ArgsError::BufferTooSmall { batch, buffer });
+        }
+        let reads_parquet = self.by_hand && self.reading().sink == SINKS[0];
+        if reads_parquet && self.sink_url.is_none() {
+            return Err(ArgsError::NoSinkUrl);
+        }
+        Ok(())
+    }
+
+    pub fn id(&self) -> ConsumerId {
+        ConsumerId(self.consumer)
+    }
+
+    pub fn limits(&self) -> FlowLimits {
+        let batch = BatchLimits { bytes: self.batch_bytes, wait: seconds(self.wait_time_secs) };
+        let rotation = Rotation { bytes: self.rotation_bytes, age: seconds(self.rotation_secs) };
+        FlowLimits { batch, rotation }
+    }
+
+    /// How records are read by hand.
+    pub fn reading(&self) -> Reading {
+        let or_default = |given: &Option<String>, known: &[&str]| {
+            given.clone().unwrap_or_else(|| known[0].to_owned())
+        };
+        Reading { format: or_default(&self.format, &FORMATS), sink: or_default(&self.sink, &SINKS) }
+    }
+
+    pub fn controller_topic(&self) -> String {
+        format!("{}-controller", self.topic_prefix)
+    }
+
+    pub fn events_topic(&self) -> String {
+        format!("{}-events", self.topic_prefix)
+    }
+
+    pub fn dead_letter_topic(&self) -> String {
+        format!("{}-dead-letter", self.topic_prefix)
+    }
+
+    pub fn ttl(&self) -> Duration {
+        seconds(self.ttl_secs)
+    }
+
+    pub fn margin(&self) -> Duration {
+        seconds(self.margin_secs)
+    }
+
+    pub fn heartbeat_interval(&self) -> Duration {
+        seconds(self.heartbeat_secs)
+    }
+
+    pub fn grace(&self) -> Duration {
+        seconds(self.grace_secs)
+    }
+
+    /// How long this consumer reads on without a leader; `None` is for ever.
+    pub fn leaderless(&self) -> Option<Duration> {
+        (self.leaderless_secs > 0.0 && !self.by_hand).then(|| seconds(self.leaderless_secs))
+    }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "expected a number of seconds from 0 to 86400".into())
+}
+
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let is_legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    if text.is_empty() || text.len() > 200 || !text.chars().all(is_legal) {
+        return Err("expected letters, digits, `.`, `_` and `-`, as in a topic's name".into());
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(flags: &[&str]) -> Result<Args, String> {
+        let needed = ["consumer", "--kafka-bootstrap-servers", "k:9092", "--consumer", "3"];
+        let words = needed.iter().chain(flags);
+        Args::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_fit_together() {
+        let args = parsed(&[]).unwrap();
+        assert_eq!(args.check(), Ok(()));
+        assert_eq!((args.id(), args.limits()), (ConsumerId(3), FlowLimits::default()));
+        assert_eq!(args.leaderless(), Some(Duration::from_secs(60)));
+        assert_eq!(args.controller_topic(), "data-engineering-controller");
+    }
+
+    #[test]
+    fn contradictions_are_refused_by_name() {
+        let refused = |flags: &[&str]| parsed(flags).unwrap().check().unwrap_err().to_string();
+        assert!(refused(&["--ttl-secs", "4"]).contains("--ttl-secs 4"));
+        assert!(refused(&["--buffer-bytes", "1000000"]).contains("--batch-bytes 5000000"));
+        assert!(refused(&["--by-hand"]).contains("needs --sink-url"));
+        assert_eq!(parsed(&["--by-hand", "--sink", "discard"]).unwrap().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused_when_it_is_given() {
+        for flags in [
+            ["--consumer", "0"],
+            ["--compression", "gzip"],
+            ["--sink-url", "nonsense"],
+            ["--rotation-secs", "-1"],
+            ["--format", "json"],
+        ] {
+            assert!(parsed(&flags).is_err(), "{flags:?}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! IO. Writes records that no retry can save to the dead-letter topic, as they were and with the reason.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::identity::{ConsumerId, TopicId};
+use common::kafka::cause::KafkaCause;
+use common::kafka::clients::{ClientError, KafkaClients, Producer};
+use common::partition::TopicPartition;
+use futures::future::try_join_all;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::FutureRecord;
+use rdkafka::util::Timeout;
+
+use crate::decode::DeadLetter;
+use crate::record::RawRecord;
+
+/// Larger records than any broker takes by default.
+const RECORD_BYTES_MAX: u32 = 128 << 20;
+/// How long a dead letter may wait for room in the client's queue.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the dead letter of offset {offset} of {partition} was not acknowledged")]
+pub struct DeadLetterError {
+    partition: TopicPartition,
+    offset: u64,
+    #[source]
+    source: KafkaCause,
+}
+
+impl DeadLetterError {
+    pub fn is_transient(&self) -> bool {
+        self.source.is_transient()
+    }
+}
+
+/// Where the records of a lane come from and were to go.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub partition: TopicPartition,
+    pub topic_id: TopicId,
+    pub table: String,
+}
+
+/// The way to the dead-letter topic. Clones share the client.
+#[derive(Clone)]
+pub struct DeadLetters {
+    producer: Producer,
+    topic: String,
+    consumer: ConsumerId,
+}
+
+impl DeadLetters {
+    pub fn start(
+        clients: &KafkaClients,
+        topic: String,
+        consumer: ConsumerId,
+    ) -> Result<Self, ClientError> {
+        let producer = clients.dead_letter_producer(RECORD_BYTES_MAX)?;
+        Ok(Self { producer, topic, consumer })
+    }
+
+    /// Writes the dead letters of a batch and waits until Kafka has all of them. After an error
+    /// some may be there, and are there twice when they are written again.
+    pub async fn write(
+        &self,
+        origin: &Origin,
+        records: &[RawRecord],
+        letters: &[DeadLetter],
+    ) -> Result<(), DeadLetterError> {
+        let writes = letters.iter().map(|letter| self.write_one(origin, records, letter));
+        try_join_all(writes).await.map(drop)
+    }
+
+    async fn write_one(
+        &self,
+        origin: &Origin,
+        records: &[RawRecord],
+        letter: &DeadLetter,
+    ) -> Result<(), DeadLetterError> {
+        let record = &records[letter.index];
+        let mut message = FutureRecord::<[u8], [u8]>::to(&self.topic)
+            .headers(headers(record, self.added_headers(origin, record, letter)));
+        message.key = record.key.as_deref();
+        message.payload = record.value.as_deref();
+        let written = self.producer.send(message, Timeout::After(QUEUE_TIMEOUT)).await;
+        written.map(drop).map_err(|(error, _)| DeadLetterError {
+            partition: origin.partition.clone(),
+            offset: letter.offset,
+            source: KafkaCause::new(error),
+        })
+    }
+
+    fn added_headers(
+        &self,
+        origin: &Origin,
+        record: &RawRecord,
+        letter: &DeadLetter,
+    ) -> Vec<(&'static str, String)> {
+        let mut added = vec![
+            ("stowage-reason", letter.reason.label().to_owned()),
+            ("stowage-error", letter.text.clone()),
+            ("stowage-topic", origin.partition.topic().to_owned()),
+            ("stowage-topic-id", origin.topic_id.to_string()),
+            ("stowage-partition", origin.partition.partition().to_string()),
+            ("stowage-offset", letter.offset.to_string()),
+            ("stowage-consumer", self.consumer.0.to_string()),
+            ("stowage-table", origin.table.clone()),
+        ];
+        let timestamp = record.timestamp_ms.map(|at| ("stowage-timestamp", at.to_string()));
+        added.extend(timestamp);
+        added
+    }
+}
+
+/// The record's own headers, then ours.
+fn headers(record: &RawRecord, added: Vec<(&'static str, String)>) -> OwnedHeaders {
+    let count = record.headers.len() + added.len();
+    let mut headers = OwnedHeaders::new_with_capacity(count);
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header { key, value: value.as_ref().map(Bytes::as_ref) });
+    }
+    for (key, value) in &added {
+        headers = headers.insert(Header { key, value: Some(value) });
+    }
+    headers
+}

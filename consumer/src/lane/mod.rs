@@ -1,0 +1,137 @@
+//! A lane: one partition that is owned, as a task of its own from its opening to its release.
+//!
+//! ```text
+//!  open ──> read: [ gather ─> batch ─> decode ─> object ─> write ─> offsets ] ──> release
+//!             └── flow says what is next, work does it
+//! ```
+
+pub mod flow;
+pub mod tally;
+
+mod open;
+mod read;
+mod release;
+mod work;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use common::backoff::{Backoff, BackoffPolicy};
+use common::clock::Clock;
+use common::identity::{Incarnation, TopicId};
+use common::kafka::wire::client::WireClient;
+use common::position::HandOver;
+use rand::SeedableRng as _;
+use rand::rngs::ChaCha8Rng;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::budget_watch::SharedBudget;
+use crate::commit::Committer;
+use crate::dead_letter::DeadLetters;
+use crate::events::{Events, Finding};
+use crate::gather::Fetcher;
+use crate::lease_watch::LeaseWatch;
+use crate::metrics::ConsumerMetrics;
+use crate::ownership::{Event, Opening};
+use crate::sink::tables::Tables;
+use flow::FlowLimits;
+use open::OpenEnd;
+use read::{Ending, Reader};
+use tally::Tally;
+
+/// What all lanes of a process share.
+pub struct LaneContext {
+    pub clock: Clock,
+    pub limits: FlowLimits,
+    pub controller_topic_id: TopicId,
+    pub fetcher: Fetcher,
+    pub wire: Arc<WireClient>,
+    pub tables: Tables,
+    pub committer: Committer,
+    pub dead_letters: DeadLetters,
+    pub events: Events,
+    pub budget: SharedBudget,
+    /// As many batches are decoded at once as there are cores.
+    pub decoders: Semaphore,
+    pub metrics: ConsumerMetrics,
+    pub rng: Mutex<ChaCha8Rng>,
+}
+
+/// What a lane is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    Go,
+    /// Store what was read, commit, release.
+    Stop,
+    /// The topic is another one: store nothing more, say why.
+    Fail(String),
+    /// The lease is gone: not one step more.
+    Abandon,
+}
+
+/// One lane before it starts.
+pub struct Lane {
+    pub context: Arc<LaneContext>,
+    pub opening: Opening,
+    pub incarnation: Incarnation,
+    pub lease: LeaseWatch,
+    pub orders: watch::Receiver<Order>,
+    pub told: mpsc::UnboundedSender<Event>,
+    pub tally: Arc<Mutex<Tally>>,
+}
+
+impl LaneContext {
+    /// Delays between attempts to use the sink or Kafka.
+    fn backoff(&self) -> Backoff {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        Backoff::new(BackoffPolicy::default(), ChaCha8Rng::from_rng(&mut *rng))
+    }
+}
+
+impl Lane {
+    /// Opens the partition, reads it, and releases it. What becomes of it is told to the ownership;
+    /// a lane that was abandoned says nothing.
+    pub async fn run(mut self) {
+        let mut is_open = false;
+        loop {
+            let opened = match self.open().await {
+                Ok(opened) => opened,
+                Err(OpenEnd::Abandoned) => return,
+                Err(OpenEnd::Stopped) => return self.tell_stopped_unopened(),
+                Err(OpenEnd::Failed(reason)) if is_open => return self.tell_failed(reason),
+                Err(OpenEnd::Failed(reason)) => return self.tell_open_failed(reason),
+            };
+            if !is_open {
+                self.tell_opened(&opened);
+                is_open = true;
+            }
+            match Reader::new(&mut self, opened).read().await {
+                Ending::Abandoned => return,
+                Ending::Stopped(last) => return self.release(last, None).await,
+                Ending::Failed(last, reason) => return self.release(last, Some(reason)).await,
+                Ending::PositionGone(last) => {
+                    let (position, is_clean) = last.close();
+                    self.opening.hand_over = Some(HandOver {
+                        position: Some(position),
+                        clean: is_clean,
+                        ..HandOver::default()
+                    });
+                }
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listens any more when the process ends.
+        let _ = self.told.send(event);
+    }
+
+    fn notice(&self, finding: Finding) {
+        let finding = finding.about(&self.opening.lane.partition);
+        self.context.events.notice(self.incarnation, finding);
+    }
+
+    fn with_tally<T>(&self, work: impl FnOnce(&mut Tally) -> T) -> T {
+        work(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

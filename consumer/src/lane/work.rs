@@ -1,0 +1,137 @@
+//! IO. The two pieces of work of a lane that take long: decoding a batch, and storing an object.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::chain::Chain;
+use common::clock::Clock;
+use common::moment::Moment;
+use common::partition::TopicPartition;
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::LaneContext;
+use crate::dead_letter::{DeadLetterError, Origin};
+use crate::decode::{DeadLetterReason, Decoder};
+use crate::object::{Addition, Sealed};
+use crate::record::RawRecord;
+use crate::sink::{DecodedRows, SinkError, Stored, Table, Writer};
+
+/// Why records cannot become rows; nothing of them is stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DecodeError {
+    #[error("the table cannot take the records' columns")]
+    Table(#[source] SinkError),
+    #[error("the dead-letter topic cannot be written")]
+    DeadLetter(#[source] DeadLetterError),
+}
+
+/// A batch that was decoded and whose dead letters are acknowledged.
+pub(super) struct Decoded {
+    pub(super) addition: Addition,
+    pub(super) unparsed: usize,
+    pub(super) dead_letters: Vec<DeadLetterReason>,
+    pub(super) busy: Duration,
+}
+
+/// An attempt to store an object, with the writer to go on with.
+pub(super) struct Written {
+    pub(super) writer: Writer,
+    pub(super) sealed: Sealed,
+    pub(super) outcome: Result<Stored, SinkError>,
+    pub(super) busy: Duration,
+}
+
+impl DecodeError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Table(source) => source.is_transient(),
+            Self::DeadLetter(source) => source.is_transient(),
+        }
+    }
+}
+
+/// What decodes the batches of one lane.
+#[derive(Clone)]
+pub(super) struct BatchDecoder {
+    pub(super) context: Arc<LaneContext>,
+    pub(super) table: Arc<Table>,
+    pub(super) decoder: Decoder,
+    pub(super) origin: Origin,
+}
+
+impl BatchDecoder {
+    /// Decodes a batch and writes its dead letters, again and again while that may succeed.
+    pub(super) async fn decode(
+        self,
+        records: Vec<RawRecord>,
+        began_at: Moment,
+    ) -> Result<Decoded, DecodeError> {
+        let records: Arc<[RawRecord]> = records.into();
+        let mut backoff = self.context.backoff();
+        loop {
+            match self.try_decode(&records, began_at).await {
+                Err(error) if error.is_transient() => {
+                    let partition = &self.origin.partition;
+                    warn!(%partition, error = %Chain(&error), "decoding is tried again");
+                    sleep(backoff.next_delay()).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_decode(
+        &self,
+        records: &Arc<[RawRecord]>,
+        began_at: Moment,
+    ) -> Result<Decoded, DecodeError> {
+        let permit = self.context.decoders.acquire().await.expect("nobody closes it");
+        let clock = self.context.clock;
+        let started_at = clock.now();
+        let decoded = self.table.decode(&self.decoder, Arc::clone(records)).await;
+        let DecodedRows { rows, schema } = decoded.map_err(DecodeError::Table)?;
+        let busy = clock.now().saturating_since(started_at);
+        drop(permit);
+        let letters = self.context.dead_letters.write(&self.origin, records, &rows.dead_letters);
+        letters.await.map_err(DecodeError::DeadLetter)?;
+        let last = records.last().expect("a batch is decoded when it has records");
+        let addition = Addition {
+            rows: rows.batch,
+            schema,
+            to: last.offset + 1,
+            leader_epoch: last.leader_epoch,
+            oldest_ms: records.iter().filter_map(|record| record.timestamp_ms).min(),
+            dead_letters: rows.dead_letters.len() as u64,
+            began_at,
+        };
+        let dead_letters = rows.dead_letters.iter().map(|letter| letter.reason).collect();
+        Ok(Decoded { addition, unparsed: rows.unparsed, dead_letters, busy })
+    }
+}
+
+/// Stores an object, the same again and again while the outcome is unknown.
+pub(super) async fn write(
+    context: Arc<LaneContext>,
+    partition: TopicPartition,
+    mut writer: Writer,
+    sealed: Sealed,
+) -> Written {
+    let clock: Clock = context.clock;
+    let retries = context.metrics.retries(&partition);
+    let started_at = clock.now();
+    let mut backoff = context.backoff();
+    loop {
+        match writer.write(&sealed.batch).await {
+            Err(error) if error.is_transient() => {
+                retries.inc();
+                warn!(%partition, error = %Chain(&error), "storing is tried again");
+                sleep(backoff.next_delay()).await;
+            }
+            outcome => {
+                let busy = clock.now().saturating_since(started_at);
+                return Written { writer, sealed, outcome, busy };
+            }
+        }
+    }
+}

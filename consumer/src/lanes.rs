@@ -1,0 +1,141 @@
+//! IO. The lanes of this process: starts them, orders them, and asks them how they fare.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use common::identity::{Incarnation, TopicId};
+use common::messages::event::PartitionReport;
+use common::partition::TopicPartition;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::lane::tally::Tally;
+use crate::lane::{Lane, LaneContext, Order};
+use crate::lease_watch::LeaseWatch;
+use crate::ownership::{Event, LaneId, Opening};
+use crate::state::PartitionState;
+use crate::topics::KnownTopics;
+
+/// All lanes that run, and those that were abandoned and are about to end.
+pub struct Lanes {
+    context: Arc<LaneContext>,
+    told: mpsc::UnboundedSender<Event>,
+    running: BTreeMap<LaneId, Running>,
+    leaving: BTreeMap<TopicPartition, JoinHandle<()>>,
+}
+
+struct Running {
+    orders: watch::Sender<Order>,
+    task: JoinHandle<()>,
+    tally: Arc<Mutex<Tally>>,
+    topic_id: TopicId,
+}
+
+impl Lanes {
+    /// What lanes tell comes through the channel.
+    pub fn new(context: Arc<LaneContext>) -> (Self, mpsc::UnboundedReceiver<Event>) {
+        let (told, events) = mpsc::unbounded_channel();
+        (Self { context, told, running: BTreeMap::new(), leaving: BTreeMap::new() }, events)
+    }
+
+    pub fn open(&mut self, opening: Opening, incarnation: Incarnation, lease: LeaseWatch) {
+        let id = opening.lane.clone();
+        let topic_id = opening.topic_id;
+        let (orders, ordered) = watch::channel(Order::Go);
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let lane = Lane {
+            context: Arc::clone(&self.context),
+            opening,
+            incarnation,
+            lease,
+            orders: ordered,
+            told: self.told.clone(),
+            tally: Arc::clone(&tally),
+        };
+        // One of a former life may not have let go of the partition yet.
+        let former = self.leaving.remove(&id.partition);
+        let task = tokio::spawn(async move {
+            if let Some(former) = former {
+                // However it ended.
+                let _ = former.await;
+            }
+            lane.run().await;
+        });
+        self.running.insert(id, Running { orders, task, tally, topic_id });
+    }
+
+    pub fn order(&self, lane: &LaneId, order: Order) {
+        if let Some(running) = self.running.get(lane) {
+            running.orders.send_replace(order);
+        }
+    }
+
+    /// The lease is gone.
+    pub fn abandon(&mut self, lane: &LaneId) {
+        self.order(lane, Order::Abandon);
+        self.ended(lane);
+    }
+
+    /// The lane told its end, or is not heard any more.
+    pub fn ended(&mut self, lane: &LaneId) {
+        if let Some(running) = self.running.remove(lane) {
+            self.context.committer.forget(&lane.partition);
+            self.leaving.insert(lane.partition.clone(), running.task);
+        }
+        self.leaving.retain(|_, task| !task.is_finished());
+    }
+
+    pub fn count(&self) -> usize {
+        self.running.len()
+    }
+
+    /// The topics that are read.
+    pub fn topics(&self) -> BTreeSet<String> {
+        self.running.keys().map(|lane| lane.partition.topic().to_owned()).collect()
+    }
+
+    /// Stops what reads a topic that is not the one that was assigned any more.
+    pub fn compare(&self, known: &KnownTopics) {
+        for (lane, running) in &self.running {
+            let (topic, number) = (lane.partition.topic(), lane.partition.partition());
+            if let Err(change) = known.check(topic, number, running.topic_id) {
+                running.orders.send_if_modified(|order| {
+                    let is_new = !matches!(order, Order::Fail(_) | Order::Abandon);
+                    if is_new {
+                        *order = Order::Fail(change.to_string());
+                    }
+                    is_new
+                });
+            }
+        }
+    }
+
+    /// What of each partition was read and stored, to be remembered.
+    pub fn states(&self) -> Vec<PartitionState> {
+        let state = |(lane, running): (&LaneId, &Running)| {
+            let tally = running.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            PartitionState {
+                partition: lane.partition.clone(),
+                topic_id: running.topic_id,
+                since: lane.since,
+                position: tally.position,
+                stored: tally.stored,
+            }
+        };
+        self.running.iter().map(state).collect()
+    }
+
+    /// Figures for a report since the last one, and the time that was worked.
+    pub fn report(&self) -> (Vec<PartitionReport>, Duration) {
+        let mut reports = Vec::new();
+        let mut busy = Duration::ZERO;
+        for (lane, running) in &self.running {
+            let mut tally = running.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            let (report, worked) = tally.report(&lane.partition);
+            reports.push(report);
+            busy += worked;
+        }
+        (reports, busy)
+    }
+}

@@ -1,0 +1,271 @@
+//! IO. Makes ready all that a consumer needs before its first heartbeat, or says in one sentence what is missing.
+
+use std::collections::BTreeMap;
+use std::process;
+use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use common::clock::Clock;
+use common::identity::{Incarnation, TopicId};
+use common::kafka::admin::TopicAdmin;
+use common::kafka::clients::{ClientNames, FetchBounds, KafkaClients};
+use common::kafka::config::KafkaConfig;
+use common::kafka::topic_spec::{Setting, TopicSpec};
+use common::kafka::wire::client::WireClient;
+use common::kafka::wire::cluster::{Cluster, Topics};
+use common::kafka::writer::TopicWriter;
+use common::partition::TopicPartition;
+use common::term::{Generation, Sequence};
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+
+use crate::args::Args;
+use crate::budget_watch::SharedBudget;
+use crate::by_hand::ByHand;
+use crate::commit::Committer;
+use crate::control::Control;
+use crate::dead_letter::DeadLetters;
+use crate::events::Events;
+use crate::gather::Fetcher;
+use crate::heart::{Beating, Body};
+use crate::lane::LaneContext;
+use crate::metrics::ConsumerMetrics;
+use crate::sink::tables::{SinkOptions, Tables};
+use crate::state::Belonging;
+use crate::table::claim::Owner;
+use crate::volume::{Found, Volume, log_found};
+
+/// How long our own topics are waited for.
+const TOPICS_PATIENCE: Duration = Duration::from_secs(30);
+const TOPICS_POLL: Duration = Duration::from_millis(500);
+/// What the client may hold of each partition, besides what is counted against the budget.
+const FETCH_BOUNDS: FetchBounds = FetchBounds {
+    partition_queue_bytes: 1 << 20,
+    partition_fetch_bytes: 512 << 10,
+    fetch_bytes: 8 << 20,
+};
+const SEVEN_DAYS_MS: i64 = 7 * 24 * 3600 * 1000;
+
+/// Everything that was made ready.
+pub struct Started {
+    pub context: Arc<LaneContext>,
+    pub control: Control,
+    pub beating: Beating,
+    pub incarnation: Incarnation,
+    pub controller: TopicPartition,
+    pub volume: Option<Volume>,
+    pub belonging: Belonging,
+    /// What became of the state of the last process.
+    pub found: Option<Found>,
+    /// Set if people lead this consumer.
+    pub by_hand: Option<ByHand>,
+}
+
+/// What the process was started with, besides its flags.
+pub struct Process<'a> {
+    pub args: &'a Args,
+    pub kafka: KafkaConfig,
+    pub clock: Clock,
+    pub metrics: ConsumerMetrics,
+    pub rng: ChaCha8Rng,
+    pub address: std::net::SocketAddr,
+}
+
+impl Process<'_> {
+    /// # Errors
+    /// If Kafka, a topic of ours, the sink or the volume cannot be used.
+    pub async fn start(mut self) -> anyhow::Result<Started> {
+        let args = self.args;
+        let process_started_ms = self.clock.timestamp().0;
+        let clients = self.clients();
+        if args.by_hand {
+            self.ensure_topics(&clients).await?;
+        }
+        let rng = ChaCha8Rng::from_rng(&mut self.rng);
+        let name = &clients.names().client_id;
+        let wire = WireClient::new(&self.kafka, name, rng).context("Kafka cannot be used")?;
+        let (cluster_id, controller_topic_id) = self.own_topics(&wire).await?;
+        let owner = Owner { group: args.group_id.clone(), cluster_id: cluster_id.clone() };
+        let tables = self.tables(owner).await?;
+        let consumer = args.id();
+        let belonging = Belonging { consumer, group: args.group_id.clone(), cluster_id };
+        let (volume, found) = self.volume(&belonging).await?;
+        let controller = TopicPartition::new(&args.controller_topic(), args.consumer);
+        let control = Control::open(&clients, controller.clone(), args.by_hand).await?;
+        let beating = self.beating(&clients, process_started_ms, volume.is_some())?;
+        let incarnation = Incarnation::from_rng(&mut self.rng);
+        let context = self.context(&clients, wire, tables, controller_topic_id)?;
+        let by_hand = self.by_hand(&context, control.generation()).await?;
+        info!(%consumer, %incarnation, "started");
+        let context = Arc::new(context);
+        Ok(Started {
+            context,
+            control,
+            beating,
+            incarnation,
+            controller,
+            volume,
+            belonging,
+            found,
+            by_hand,
+        })
+    }
+
+    /// Commands by hand count from the end of the events: each answer moves it on, so that a later
+    /// process counts from a higher number.
+    async fn by_hand(
+        &self,
+        context: &LaneContext,
+        generation: Option<Generation>,
+    ) -> anyhow::Result<Option<ByHand>> {
+        if !self.args.by_hand {
+            return Ok(None);
+        }
+        let events = TopicPartition::new(&self.args.events_topic(), 0);
+        let end = context.fetcher.log_range(&events).await?.end;
+        let generation = generation.unwrap_or_default();
+        Ok(Some(ByHand::new(generation, Sequence(end), self.args.reading())))
+    }
+
+    fn clients(&self) -> KafkaClients {
+        let client_id = format!("stowage-consumer-{}", self.args.consumer);
+        let names = ClientNames { client_id, group: self.args.group_id.clone() };
+        KafkaClients::new(self.kafka.clone(), names, self.metrics.kafka.clone())
+    }
+
+    /// Led by hand nobody else may have made the topics.
+    async fn ensure_topics(&self, clients: &KafkaClients) -> anyhow::Result<()> {
+        let args = self.args;
+        let admin = TopicAdmin::connect(clients).await?;
+        let ours = [
+            (args.controller_topic(), args.consumer + 1, true),
+            (args.events_topic(), 1, true),
+            (args.dead_letter_topic(), 1, false),
+        ];
+        for (name, partitions, is_log) in ours {
+            let settings = if is_log {
+                vec![
+                    Setting::exactly("cleanup.policy", "delete"),
+                    Setting::at_least("retention.ms", SEVEN_DAYS_MS),
+                    Setting::at_least("retention.bytes", -1),
+                ]
+            } else {
+                vec![]
+            };
+            let ensured = admin.ensure_topic(&TopicSpec { name, partitions, settings }).await?;
+            for wrong in ensured.wrong_settings {
+                warn!(%wrong, "a topic of ours is set up wrongly");
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids of the cluster and of the controller topic, once our topics are there.
+    async fn own_topics(&self, wire: &WireClient) -> anyhow::Result<(String, TopicId)> {
+        let args = self.args;
+        let (controller, events) = (args.controller_topic(), args.events_topic());
+        let give_up_at = self.clock.now() + TOPICS_PATIENCE;
+        loop {
+            let Cluster { id, topics, .. } =
+                wire.cluster(Topics::Named(&[&controller, &events])).await?;
+            let own = topics.get(&controller);
+            let own = own.filter(|topic| topic.partitions.contains_key(&args.consumer));
+            if let (Some(own), Some(_)) = (own, topics.get(&events)) {
+                let id = id.context("the brokers do not tell the id of their cluster")?;
+                return Ok((id, own.id));
+            }
+            if self.clock.now() >= give_up_at {
+                bail!(
+                    "the topics {events} and {controller}, the latter with a partition {}, did not \
+                     appear within {} s: an orchestrator creates them",
+                    args.consumer,
+                    TOPICS_PATIENCE.as_secs()
+                );
+            }
+            tokio::time::sleep(TOPICS_POLL).await;
+        }
+    }
+
+    async fn tables(&mut self, owner: Owner) -> anyhow::Result<Tables> {
+        let (url, compression) = (self.args.sink_url.clone(), self.args.compression);
+        let options = SinkOptions { url, store_options: BTreeMap::new(), compression, owner };
+        Ok(Tables::start(options, ChaCha8Rng::from_rng(&mut self.rng)).await?)
+    }
+
+    async fn volume(
+        &self,
+        belonging: &Belonging,
+    ) -> anyhow::Result<(Option<Volume>, Option<Found>)> {
+        let Some(folder) = &self.args.state_dir else {
+            return Ok((None, None));
+        };
+        let Some(volume) = Volume::open(folder).await? else {
+            warn!(folder = %folder.display(), "another process holds the volume: ran without it");
+            return Ok((None, None));
+        };
+        let found = volume.load(belonging)?;
+        log_found(&found);
+        Ok((Some(volume), Some(found)))
+    }
+
+    fn beating(
+        &mut self,
+        clients: &KafkaClients,
+        process_started_ms: i64,
+        lock_held: bool,
+    ) -> anyhow::Result<Beating> {
+        let args = self.args;
+        let body = Body {
+            consumer: args.id(),
+            process_started_ms,
+            pid: process::id(),
+            pod_uid: args.pod_uid.clone(),
+            ttl: args.ttl(),
+            margin: args.margin(),
+            interval: args.heartbeat_interval(),
+            lock_held,
+            address: Some(self.address),
+        };
+        Ok(Beating {
+            body,
+            writer: TopicWriter::new(clients.heartbeat_producer(args.ttl())?),
+            events: TopicPartition::new(&args.events_topic(), 0),
+            clock: self.clock,
+            rng: ChaCha8Rng::from_rng(&mut self.rng),
+            metrics: self.metrics.clone(),
+        })
+    }
+
+    fn context(
+        &mut self,
+        clients: &KafkaClients,
+        wire: WireClient,
+        tables: Tables,
+        controller_topic_id: TopicId,
+    ) -> anyhow::Result<LaneContext> {
+        let (args, consumer, metrics) = (self.args, self.args.id(), self.metrics.clone());
+        let writer = TopicWriter::new(clients.producer()?);
+        let rng = ChaCha8Rng::seed_from_u64(self.rng.next_u64());
+        let events = Events::new(writer, &args.events_topic(), consumer, rng, metrics.clone());
+        let cores = available_parallelism().map_or(1, usize::from);
+        Ok(LaneContext {
+            clock: self.clock,
+            limits: args.limits(),
+            controller_topic_id,
+            fetcher: Fetcher::start(clients, FETCH_BOUNDS)?,
+            wire: Arc::new(wire),
+            tables,
+            committer: Committer::start(clients, self.clock, metrics.clone())?,
+            dead_letters: DeadLetters::start(clients, args.dead_letter_topic(), consumer)?,
+            events,
+            budget: SharedBudget::new(args.buffer_bytes),
+            decoders: Semaphore::new(cores),
+            metrics,
+            rng: Mutex::new(ChaCha8Rng::from_rng(&mut self.rng)),
+        })
+    }
+}
