@@ -79,6 +79,9 @@ impl ClientContext for ClientEvents {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return; // That everything was read is no error.
+        }
         let client = self.client;
         self.metrics.errors.get_or_create(&ClientLabel { client }).inc();
         let code = error.rdkafka_error_code();
@@ -107,6 +110,8 @@ mod tests {
         assert_eq!(events.last_error(), None);
         let error = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
         events.clone().error(error, "1/1 brokers are down");
+        let end = KafkaError::Global(RDKafkaErrorCode::PartitionEOF);
+        events.error(end, "everything was read");
         assert_eq!(events.last_error().as_deref(), Some("1/1 brokers are down"));
         events.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
         events.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
