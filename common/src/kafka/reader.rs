@@ -1,6 +1,7 @@
 //! IO. Reads one partition of one of our own topics, from wherever one likes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -94,8 +95,9 @@ pub struct LogRange {
 
 /// Reads one partition in order. It commits nothing.
 pub struct TopicReader {
+    clients: KafkaClients,
     partition: TopicPartition,
-    consumer: Arc<StreamConsumer<ClientEvents>>,
+    consumer: Mutex<Arc<StreamConsumer<ClientEvents>>>,
 }
 
 impl TopicReader {
@@ -105,30 +107,23 @@ impl TopicReader {
         partition: TopicPartition,
         start: Start,
     ) -> Result<Self, ReaderError> {
-        let consumer = clients
-            .topic_consumer()
-            .map_err(|source| ReaderError::Client { partition: partition.clone(), source })?;
-        let reader = Self { partition, consumer: Arc::new(consumer) };
-        reader.restart(start)?;
-        Ok(reader)
+        let consumer = Mutex::new(Arc::new(started(clients, &partition, start)?));
+        Ok(Self { clients: clients.clone(), partition, consumer })
     }
 
     pub fn partition(&self) -> &TopicPartition {
         &self.partition
     }
 
-    /// Reads on from somewhere else.
+    /// Reads on from somewhere else, through a client of its own: librdkafka ends the process when a
+    /// partition is assigned anew while it is still being stopped (its issue 5573).
     pub fn restart(&self, start: Start) -> Result<(), ReaderError> {
-        let failed = |error| ReaderError::Assign {
-            partition: self.partition.clone(),
-            start,
-            source: KafkaCause::new(error),
-        };
-        let mut assignment = TopicPartitionList::new();
-        assignment
-            .add_partition_offset(self.partition.topic(), self.number(), start.to_offset())
-            .and_then(|()| self.consumer.assign(&assignment))
-            .map_err(failed)
+        let fresh = Arc::new(started(&self.clients, &self.partition, start)?);
+        let mut consumer = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = std::mem::replace(&mut *consumer, fresh);
+        // Closing a client waits for its broker.
+        thread::spawn(move || drop(former));
+        Ok(())
     }
 
     /// The next record, whenever it comes. A broker that is away is waited for. Dropping the future
@@ -137,8 +132,9 @@ impl TopicReader {
     /// # Errors
     /// If the position is gone, or waiting will not help (no right to read, a fatal client).
     pub async fn next(&self) -> Result<TopicRecord, ReaderError> {
+        let consumer = self.consumer();
         loop {
-            match self.consumer.recv().await {
+            match consumer.recv().await {
                 Ok(record) => return Ok(TopicRecord::copy(&record)),
                 Err(error) => judge(&self.partition, error)?,
             }
@@ -150,8 +146,8 @@ impl TopicReader {
     /// # Errors
     /// If the leader does not answer within `patience`.
     pub async fn log_range(&self, patience: Duration) -> Result<LogRange, ReaderError> {
-        let consumer = Arc::clone(&self.consumer);
-        let (topic, number) = (self.partition.topic().to_owned(), self.number());
+        let consumer = self.consumer();
+        let (topic, number) = (self.partition.topic().to_owned(), number(&self.partition));
         let asked =
             task::spawn_blocking(move || consumer.fetch_watermarks(&topic, number, patience)).await;
         let (start, end) = asked.expect("asking for offsets does not panic").map_err(|error| {
@@ -163,9 +159,34 @@ impl TopicReader {
         Ok(LogRange { start: to_offset(start), end: to_offset(end) })
     }
 
-    fn number(&self) -> i32 {
-        i32::try_from(self.partition.partition()).unwrap_or(i32::MAX)
+    fn consumer(&self) -> Arc<StreamConsumer<ClientEvents>> {
+        Arc::clone(&self.consumer.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A client that reads the partition from `start` on.
+fn started(
+    clients: &KafkaClients,
+    partition: &TopicPartition,
+    start: Start,
+) -> Result<StreamConsumer<ClientEvents>, ReaderError> {
+    let consumer: StreamConsumer<_> = clients
+        .topic_consumer()
+        .map_err(|source| ReaderError::Client { partition: partition.clone(), source })?;
+    let mut assignment = TopicPartitionList::new();
+    assignment
+        .add_partition_offset(partition.topic(), number(partition), start.to_offset())
+        .and_then(|()| consumer.assign(&assignment))
+        .map_err(|error| ReaderError::Assign {
+            partition: partition.clone(),
+            start,
+            source: KafkaCause::new(error),
+        })?;
+    Ok(consumer)
+}
+
+fn number(partition: &TopicPartition) -> i32 {
+    i32::try_from(partition.partition()).unwrap_or(i32::MAX)
 }
 
 /// Whether reading can go on after `error`: then it is as if nothing had happened.

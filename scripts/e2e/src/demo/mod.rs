@@ -5,6 +5,7 @@
 //!    IO           pure          pure
 //! ```
 
+pub mod follow;
 pub mod moves;
 pub mod fleet;
 pub mod page;
