@@ -9,6 +9,7 @@ use common::kafka::admin::TopicAdmin;
 use common::kafka::clients::KafkaClients;
 use common::kafka::wire::client::{WireClient, WireError};
 use common::kafka::wire::cluster::{Cluster, Topics};
+use common::kafka::wire::epochs::{EpochEnd, EpochRefusal};
 use common::kafka::writer::{NewRecord, TopicWriter};
 use common::partition::TopicPartition;
 use rdkafka::ClientConfig;
@@ -97,6 +98,32 @@ async fn log_dirs_tell_what_was_written() {
     assert_eq!(log_dirs.sizes[&TopicPartition::new(&name, 0)], 0);
     let unknown = wire.log_dirs(-7).await.unwrap_err();
     assert!(matches!(unknown, WireError::UnknownBroker { broker: -7 }));
+}
+
+/// The end of an epoch is the end of what was written in it; before the first and on another broker
+/// there is none.
+#[tokio::test]
+async fn an_epoch_ends_where_its_records_do() {
+    let Some(servers) = live::servers() else { return };
+    let clients = live::clients(live::config(&servers, None));
+    let (wire, name) = (wire(&servers), live::topic_name("epochs"));
+    create(&clients, &name, 1).await;
+    let partition = TopicPartition::new(&name, 0);
+    let writer = TopicWriter::new(clients.producer().unwrap());
+    let record = NewRecord { value: Some(b"x"), ..NewRecord::default() };
+    for _ in 0..3 {
+        writer.write(&partition, record).await.unwrap();
+    }
+    let cluster = wire.cluster(Topics::Named(&[&name])).await.unwrap();
+    let led = cluster.topics[&name].partitions[&0];
+    let (leader, epoch) = (led.leader.unwrap(), led.leader_epoch.unwrap());
+    let end = wire.epoch_end(leader, &partition, epoch).await.unwrap();
+    assert_eq!(end, Some(EpochEnd { epoch, end: 3 }));
+    assert_eq!(wire.epoch_end(leader, &partition, epoch + 5).await.unwrap(), None);
+    let absent = wire.epoch_end(leader, &TopicPartition::new(&name, 9), epoch).await.unwrap_err();
+    let is_unknown =
+        matches!(absent, WireError::EpochRefused { source: EpochRefusal::Unknown, .. });
+    assert!(is_unknown, "{absent:?}");
 }
 
 /// A request that is given up half way leaves no answer behind for the next one.

@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, DescribeLogDirsRequest,
-    DescribeLogDirsResponse, MetadataRequest, MetadataResponse, SaslAuthenticateRequest,
-    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+    DescribeLogDirsResponse, MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse, SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 
@@ -99,6 +100,22 @@ const LOG_DIR: &[Field] = &[
 ];
 
 const REPLICA: &[Field] = &[INT32, INT64, INT64, BOOLEAN, Field::Tags];
+
+impl Call for OffsetForLeaderEpochRequest {
+    type Answer = OffsetForLeaderEpochResponse;
+    const NAME: &'static str = "OffsetForLeaderEpoch";
+    const KEY: ApiKey = ApiKey::OffsetForLeaderEpoch;
+    const VERSIONS: RangeInclusive<i16> = 4..=4;
+    const SHAPE: &'static [Field] = &[
+        THROTTLE,
+        Field::CompactArray(&[
+            Field::Compact,
+            Field::CompactArray(&[ERROR, INT32, INT32, INT64, Field::Tags]),
+            Field::Tags,
+        ]),
+        Field::Tags,
+    ];
+}
 
 const BOOLEAN: Field = Field::Fixed(1);
 const INT16: Field = Field::Fixed(2);

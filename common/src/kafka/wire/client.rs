@@ -1,6 +1,6 @@
 //! IO. Asks brokers, over a connection to each that is kept and made anew when it broke.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +17,10 @@ use crate::kafka::security::{Security, SecurityError};
 use crate::kafka::wire::call::Call;
 use crate::kafka::wire::cluster::{self, Cluster, Topics};
 use crate::kafka::wire::connection::{Address, Connection, ConnectionError, Dialer};
+use crate::kafka::wire::epochs::{self, EpochEnd, EpochRefusal};
 use crate::kafka::wire::log_dirs::{LogDirs, LogDirsRefusal};
 use crate::kafka::wire::tls::{self, TlsError};
+use crate::partition::TopicPartition;
 
 const RETRY: BackoffPolicy =
     BackoffPolicy { initial: Duration::from_millis(100), max: Duration::from_secs(2), factor: 2 };
@@ -49,6 +51,22 @@ pub enum WireError {
         #[source]
         source: ConnectionError,
     },
+    #[error("failed to ask broker {broker} where epoch {epoch} of {partition} ends")]
+    Epoch {
+        broker: i32,
+        partition: TopicPartition,
+        epoch: i32,
+        #[source]
+        source: ConnectionError,
+    },
+    #[error("broker {broker} does not tell where epoch {epoch} of {partition} ends")]
+    EpochRefused {
+        broker: i32,
+        partition: TopicPartition,
+        epoch: i32,
+        #[source]
+        source: EpochRefusal,
+    },
     #[error("broker {broker} does not tell its log dirs")]
     LogDirsRefused {
         broker: i32,
@@ -61,7 +79,10 @@ impl WireError {
     /// Whether the same may succeed later, with nobody changing settings.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::NoBroker { source, .. } | Self::LogDirs { source, .. } => source.is_transient(),
+            Self::NoBroker { source, .. }
+            | Self::LogDirs { source, .. }
+            | Self::Epoch { source, .. } => source.is_transient(),
+            Self::EpochRefused { source, .. } => *source == EpochRefusal::NotLeader,
             Self::UnknownBroker { .. } => true,
             Self::Security { .. } | Self::Tls { .. } | Self::LogDirsRefused { .. } => false,
         }
@@ -76,6 +97,8 @@ pub struct WireClient {
     shown_servers: String,
     links: StdMutex<BTreeMap<Address, Arc<Mutex<Link>>>>,
     brokers: StdMutex<BTreeMap<i32, Address>>,
+    /// Those whose last request, as far as it is known, was not answered.
+    away: StdMutex<BTreeSet<Address>>,
     rng: StdMutex<ChaCha8Rng>,
 }
 
@@ -107,6 +130,7 @@ impl WireClient {
             shown_servers: config.bootstrap_servers().to_owned(),
             links: StdMutex::default(),
             brokers: StdMutex::default(),
+            away: StdMutex::default(),
             rng: StdMutex::new(rng),
         })
     }
@@ -138,8 +162,7 @@ impl WireClient {
     /// # Errors
     /// If it does not answer or refuses to tell.
     pub async fn log_dirs(&self, broker: i32) -> Result<LogDirs, WireError> {
-        let address = lock(&self.brokers).get(&broker).cloned();
-        let address = address.ok_or(WireError::UnknownBroker { broker })?;
+        let address = self.address(broker)?;
         let all = DescribeLogDirsRequest::default().with_topics(None);
         let asked = self.call(&address, &all).await;
         let (answer, version) = asked.map_err(|source| WireError::LogDirs { broker, source })?;
@@ -147,16 +170,53 @@ impl WireClient {
             .map_err(|source| WireError::LogDirsRefused { broker, source })
     }
 
+    /// Asks the leader of a partition where the records end that were written up to an epoch of its
+    /// leaders. Nothing where the log has none of that epoch or before.
+    ///
+    /// # Errors
+    /// If it does not answer, does not lead the partition any more, or refuses to tell.
+    pub async fn epoch_end(
+        &self,
+        leader: i32,
+        partition: &TopicPartition,
+        epoch: i32,
+    ) -> Result<Option<EpochEnd>, WireError> {
+        let address = self.address(leader)?;
+        let (broker, partition) = (leader, partition.clone());
+        match self.call(&address, &epochs::request(&partition, epoch)).await {
+            Ok((answer, _)) => EpochEnd::from_answer(&answer)
+                .map_err(|source| WireError::EpochRefused { broker, partition, epoch, source }),
+            Err(source) => Err(WireError::Epoch { broker, partition, epoch, source }),
+        }
+    }
+
+    fn address(&self, broker: i32) -> Result<Address, WireError> {
+        let known = lock(&self.brokers).get(&broker).cloned();
+        known.ok_or(WireError::UnknownBroker { broker })
+    }
+
+    /// Counts the broker as away until it answers, also where the caller does not wait for that.
+    async fn call<C: Call>(
+        &self,
+        address: &Address,
+        request: &C,
+    ) -> Result<(C::Answer, i16), ConnectionError> {
+        lock(&self.away).insert(address.clone());
+        let answer = self.call_on_link(address, request).await?;
+        lock(&self.away).remove(address);
+        Ok(answer)
+    }
+
     /// A connection that was kept may have been closed by the broker meanwhile, which shows only when
     /// it is used: then the request, which changes nothing, is made once more on a new one.
-    async fn call<C: Call>(
+    async fn call_on_link<C: Call>(
         &self,
         address: &Address,
         request: &C,
     ) -> Result<(C::Answer, i16), ConnectionError> {
         let link = self.link(address);
         let mut link = link.lock().await;
-        if let Some(connection) = link.connection.take_if(|connection| !connection.is_broken()) {
+        if let Some(connection) = link.connection.take() {
             match link.call_on(connection, request).await {
                 Err(ConnectionError::Send { .. } | ConnectionError::Receive { .. }) => {}
                 answered => return answered,
@@ -166,17 +226,17 @@ impl WireClient {
         link.call_on(connection, request).await
     }
 
-    /// Brokers with a connection first, so that one that is away is not tried before them.
+    /// Every broker that we know of, those that are away last.
     fn candidates(&self) -> Vec<Address> {
-        let linked = lock(&self.links).keys().cloned().collect::<Vec<_>>();
         let known = lock(&self.brokers).values().cloned().collect::<Vec<_>>();
         let mut candidates = Vec::new();
-        let preferred = known.iter().filter(|address| linked.contains(address));
-        for address in preferred.chain(&known).chain(&self.servers) {
+        for address in known.iter().chain(&self.servers) {
             if !candidates.contains(address) {
                 candidates.push(address.clone());
             }
         }
+        let away = lock(&self.away);
+        candidates.sort_by_key(|address| away.contains(address));
         candidates
     }
 
@@ -186,6 +246,7 @@ impl WireClient {
             self.servers.contains(address) || cluster.brokers.values().any(|known| known == address)
         };
         lock(&self.links).retain(|address, _| is_known(address));
+        lock(&self.away).retain(is_known);
         lock(&self.brokers).clone_from(&cluster.brokers);
     }
 
@@ -214,6 +275,8 @@ impl Link {
         Ok(connection)
     }
 
+    /// The connection is kept only with its answer received: an error, or a caller that does not wait
+    /// for the answer, closes it.
     async fn call_on<C: Call>(
         &mut self,
         mut connection: Connection,

@@ -123,14 +123,14 @@ pub(crate) struct Dialer {
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// A connection on which requests can be made. After an error it is of no more use.
+/// A connection on which requests can be made. After an error, or a request whose answer nobody
+/// waited for, it is of no more use.
 pub(crate) struct Connection {
     address: Address,
     client_id: String,
     stream: Box<dyn Stream>,
     correlation: i32,
     versions: BTreeMap<i16, (i16, i16)>,
-    is_broken: bool,
 }
 
 impl Dialer {
@@ -148,7 +148,6 @@ impl Dialer {
             stream: self.open(address).await?,
             correlation: 0,
             versions: BTreeMap::new(),
-            is_broken: false,
         };
         connection.learn_versions().await?;
         if let Some(sasl) = &self.sasl {
@@ -174,11 +173,6 @@ impl Dialer {
 }
 
 impl Connection {
-    /// Whether a request was left without its answer, or failed.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.is_broken
-    }
-
     /// Makes a request in the highest version that both sides know, and waits for its answer.
     pub(crate) async fn call<C: Call>(
         &mut self,
@@ -215,8 +209,6 @@ impl Connection {
             Ok(frame) => frame,
             Err(error) => return Err(understood(error)),
         };
-        // Until the answer is here, dropping this future leaves the answer to nobody.
-        self.is_broken = true;
         let exchange = self.send_and_receive(C::NAME, &frame);
         let answer = match timeout(ANSWER_TIMEOUT, exchange).await {
             Ok(answer) => answer?,
@@ -225,9 +217,7 @@ impl Connection {
                 return Err(ConnectionError::AnswerTimeout { call, address });
             }
         };
-        let answer = frame::decode::<C>(answer, id).map_err(understood)?;
-        self.is_broken = false;
-        Ok(answer)
+        frame::decode::<C>(answer, id).map_err(understood)
     }
 
     async fn send_and_receive(

@@ -103,8 +103,8 @@ pub(crate) fn decode<C: Call>(mut frame: Bytes, id: CallId) -> Result<C::Answer,
 #[cfg(test)]
 mod tests {
     use kafka_protocol::messages::{
-        ApiVersionsRequest, DescribeLogDirsRequest, MetadataRequest, SaslAuthenticateRequest,
-        SaslHandshakeRequest,
+        ApiVersionsRequest, DescribeLogDirsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+        SaslAuthenticateRequest, SaslHandshakeRequest,
     };
     use proptest::prelude::*;
 
@@ -121,6 +121,10 @@ mod tests {
             decode::<C>(frame.into(), id)
         };
         C::VERSIONS.map(decode_as).collect()
+    }
+
+    fn refusals<C: Call>(bytes: &[u8]) -> Vec<FrameError> {
+        all_versions::<C>(bytes).into_iter().filter_map(Result::err).collect()
     }
 
     /// Bytes that look like an answer often enough to get far: small numbers, a few huge ones.
@@ -140,12 +144,14 @@ mod tests {
         /// the shape of an answer is always decoded (but for text that is none).
         #[test]
         fn any_answer_is_decoded_or_refused(bytes in answer()) {
-            let mut refusals = Vec::new();
-            refusals.extend(all_versions::<ApiVersionsRequest>(&bytes).into_iter().map(Result::err));
-            refusals.extend(all_versions::<SaslHandshakeRequest>(&bytes).into_iter().map(Result::err));
-            refusals.extend(all_versions::<SaslAuthenticateRequest>(&bytes).into_iter().map(Result::err));
-            refusals.extend(all_versions::<MetadataRequest>(&bytes).into_iter().map(Result::err));
-            refusals.extend(all_versions::<DescribeLogDirsRequest>(&bytes).into_iter().map(Result::err));
+            let refusals = [
+                refusals::<ApiVersionsRequest>(&bytes),
+                refusals::<SaslHandshakeRequest>(&bytes),
+                refusals::<SaslAuthenticateRequest>(&bytes),
+                refusals::<MetadataRequest>(&bytes),
+                refusals::<DescribeLogDirsRequest>(&bytes),
+                refusals::<OffsetForLeaderEpochRequest>(&bytes),
+            ];
             for refusal in refusals.into_iter().flatten() {
                 prop_assert!(
                     matches!(refusal, FrameError::Shape { .. } | FrameError::Decode { .. }),
