@@ -14,7 +14,8 @@ Runs every check and test of the repository.
   scripts/test.sh             format, lints, shell scripts, licences; unit, property, simulation and document tests;
                               then the tests on real Apache Kafka, which is started and stopped for them
   scripts/test.sh --quick     leaves out what needs Kafka, and counts it as skipped
-  scripts/test.sh FILTER      only the tests with FILTER in their name; Kafka is started when one of them needs it
+  scripts/test.sh FILTER      only the tests with FILTER in their name, or those of the integration test that is called
+                              FILTER (a file or folder in tests/); Kafka is started when one of them needs it
 
 What is missing is installed first, or named (scripts/setup.sh --tests). With KAFKA_BOOTSTRAP_SERVERS set, the tests run
 on that Kafka; those that stop a broker start one of their own. CARGO_TARGET_DIR is honoured.
@@ -165,19 +166,31 @@ offer_readers() {
   fi
 }
 
+# select_tests quick|kafka: sets `selection`, the arguments for cargo; fails when there is nothing to select. A filter that
+# is the name of an integration test selects that one.
+select_tests() {
+  local targets other
+  mapfile -t targets < <(test_targets "$1")
+  selection=("${targets[@]}" ${filter:+"$filter"})
+  if [ "$1" = quick ]; then selection=(--lib --bins "${selection[@]}"); fi
+  if [ -n "$filter" ] && [[ " ${targets[*]} " == *" --test $filter "* ]]; then selection=(--test "$filter"); return; fi
+  if [ "$1" = quick ]; then other=kafka; else other=quick; fi
+  [ "${#targets[@]}" -gt 0 ] && { [ -z "$filter" ] || ! test_targets $other | grep -xF -- "$filter" >/dev/null; }
+}
+
 quick_tests() {
-  local targets
-  mapfile -t targets < <(test_targets quick)
+  local selection
+  select_tests quick || return 0
   run_tests "unit, property, simulation and document tests" env -u KAFKA_BOOTSTRAP_SERVERS \
-    cargo test "${locked[@]}" --workspace --no-fail-fast --lib --bins "${targets[@]}" ${filter:+"$filter"}
+    cargo test "${locked[@]}" --workspace --no-fail-fast "${selection[@]}"
+  [[ " ${selection[*]} " == *" --lib "* ]] || return 0
   run_tests "examples in the documentation" cargo test "${locked[@]}" --workspace --no-fail-fast --doc ${filter:+"$filter"}
 }
 
 kafka_tests() {
-  local name="tests on real Kafka" targets command expected server
-  mapfile -t targets < <(test_targets kafka)
-  [ "${#targets[@]}" -gt 0 ] || return 0
-  command=(cargo test "${locked[@]}" --workspace --no-fail-fast "${targets[@]}" ${filter:+"$filter"})
+  local name="tests on real Kafka" selection command expected server
+  select_tests kafka || return 0
+  command=(cargo test "${locked[@]}" --workspace --no-fail-fast "${selection[@]}")
   expected=$(count_tests "${command[@]}")
   [ "$expected" != 0 ] || return 0
   matched=$((matched + expected))
@@ -206,7 +219,7 @@ main() {
   offer_readers
   quick_tests
   kafka_tests
-  if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test has '$filter' in its name"; fi
+  if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test is called, or has in its name: $filter"; fi
 }
 
 main; exit
