@@ -11,6 +11,10 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 
 use crate::table::schema::{Column, ColumnType, list_field};
 
+/// Fields that hold nothing and are remembered from one record to the next, per object: many records
+/// repeat the same ones.
+const VOID_FIELDS_MAX: usize = 32;
+
 /// The values of one column or of a list's elements.
 #[derive(Debug)]
 pub(super) struct Values {
@@ -21,7 +25,7 @@ pub(super) struct Values {
 /// The values by type; those of null rows are placeholders.
 #[derive(Debug)]
 pub(super) enum Data {
-    /// Only nulls so far: no type yet. It never outlives the record it came with.
+    /// Only nulls so far: no type yet.
     Untyped,
     Boolean(BooleanBufferBuilder),
     Integer(Vec<i64>),
@@ -56,24 +60,29 @@ pub(super) struct Fields {
 pub(super) struct FieldValues {
     pub(super) column: Column,
     pub(super) values: Values,
-    /// Made by the record that is being read: it goes when that record is refused.
-    is_new: bool,
+    /// Made, or given its type, by the record that is being read: it goes when that is refused.
+    pub(super) is_new: bool,
+    /// Counts when a record first named it while it had no type; 0 if it always had one. New
+    /// columns stand in this order, which does not tell what was remembered.
+    pub(super) named_at: u64,
 }
 
 impl Values {
-    pub(super) fn new(kind: &ColumnType) -> Self {
+    /// No values yet, with room for those of `rows` rows.
+    pub(super) fn new(kind: &ColumnType, rows: usize) -> Self {
         let data = match kind {
-            ColumnType::Boolean => Data::Boolean(BooleanBufferBuilder::new(0)),
-            ColumnType::Integer => Data::Integer(Vec::new()),
-            ColumnType::Float => Data::Float(Vec::new()),
-            ColumnType::Text => Data::Text(Bytes::default()),
-            ColumnType::Binary => Data::Binary(Bytes::default()),
+            ColumnType::Boolean => Data::Boolean(BooleanBufferBuilder::new(rows)),
+            ColumnType::Integer => Data::Integer(Vec::with_capacity(rows)),
+            ColumnType::Float => Data::Float(Vec::with_capacity(rows)),
+            ColumnType::Text => Data::Text(Bytes::new(rows)),
+            ColumnType::Binary => Data::Binary(Bytes::new(rows)),
             ColumnType::List(element) => {
-                Data::List { ends: Vec::new(), elements: Box::new(Self::new(element)) }
+                let elements = Box::new(Self::new(element, rows));
+                Data::List { ends: Vec::with_capacity(rows), elements }
             }
-            ColumnType::Struct(columns) => Data::Struct(Fields::new(columns)),
+            ColumnType::Struct(columns) => Data::Struct(Fields::new(columns, rows)),
         };
-        Self { validity: BooleanBufferBuilder::new(0), data }
+        Self { validity: BooleanBufferBuilder::new(rows), data }
     }
 
     pub(super) fn untyped() -> Self {
@@ -156,23 +165,37 @@ impl Values {
         }
     }
 
-    /// Keeps what the record being read has made; false if there is still no type.
-    fn settle(&mut self) -> bool {
+    /// Keeps what the record being read has made, as far as it has a type.
+    fn settle(&mut self) {
         match &mut self.data {
-            Data::Untyped => false,
             Data::List { elements, .. } => elements.settle(),
             Data::Struct(fields) => fields.settle(),
-            Data::Boolean(_)
+            Data::Untyped
+            | Data::Boolean(_)
             | Data::Integer(_)
             | Data::Float(_)
             | Data::Text(_)
-            | Data::Binary(_) => true,
+            | Data::Binary(_) => {}
+        }
+    }
+
+    /// Columns and nested fields among these values.
+    fn size(&self) -> usize {
+        match &self.data {
+            Data::List { elements, .. } => elements.size(),
+            Data::Struct(fields) => fields.size(),
+            Data::Untyped
+            | Data::Boolean(_)
+            | Data::Integer(_)
+            | Data::Float(_)
+            | Data::Text(_)
+            | Data::Binary(_) => 0,
         }
     }
 
     pub(super) fn kind(&self) -> ColumnType {
         match &self.data {
-            Data::Untyped => unreachable!("values without a type go with their record"),
+            Data::Untyped => unreachable!("void fields are left out"),
             Data::Boolean(_) => ColumnType::Boolean,
             Data::Integer(_) => ColumnType::Integer,
             Data::Float(_) => ColumnType::Float,
@@ -186,7 +209,7 @@ impl Values {
     pub(super) fn finish(mut self) -> ArrayRef {
         let nulls = Some(NullBuffer::new(self.validity.finish()));
         match self.data {
-            Data::Untyped => unreachable!("values without a type go with their record"),
+            Data::Untyped => unreachable!("void fields are left out"),
             Data::Boolean(mut bits) => Arc::new(BooleanArray::new(bits.finish(), nulls)),
             Data::Integer(values) => Arc::new(Int64Array::new(values.into(), nulls)),
             Data::Float(values) => Arc::new(Float64Array::new(values.into(), nulls)),
@@ -214,6 +237,10 @@ impl Values {
 }
 
 impl Bytes {
+    fn new(rows: usize) -> Self {
+        Self { ends: Vec::with_capacity(rows), bytes: Vec::new() }
+    }
+
     pub(super) fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
         self.ends.push(length(self.bytes.len()));
@@ -230,10 +257,11 @@ impl Bytes {
 }
 
 impl Fields {
-    pub(super) fn new(columns: &[Column]) -> Self {
+    /// The fields of `columns`, with room for `rows` rows.
+    pub(super) fn new(columns: &[Column], rows: usize) -> Self {
         let mut fields = Self::default();
         for column in columns {
-            fields.add(column.clone(), Values::new(&column.kind), false);
+            fields.add(column.clone(), Values::new(&column.kind, rows), false);
         }
         fields
     }
@@ -242,7 +270,7 @@ impl Fields {
         if let Some(field) = &column.field {
             self.by_field.insert(field.as_str().into(), self.fields.len());
         }
-        self.fields.push(FieldValues { column, values, is_new });
+        self.fields.push(FieldValues { column, values, is_new, named_at: 0 });
     }
 
     /// Which field `key` names; `guess` is where it stands if this record is like the last one.
@@ -271,16 +299,22 @@ impl Fields {
         }
     }
 
-    /// Keeps what the record being read has made, where it has a type; false if nothing is left.
-    pub(super) fn settle(&mut self) -> bool {
+    /// Keeps what the record being read has made, as far as it has a type.
+    pub(super) fn settle(&mut self) {
+        let mut void = 0;
         for field in &mut self.fields {
-            let is_typed = field.values.settle();
-            if is_typed {
-                field.is_new = false;
-            }
+            field.values.settle();
+            let is_void = field.values.is_void();
+            void += usize::from(is_void);
+            field.is_new &= is_void && void > VOID_FIELDS_MAX;
         }
         self.retain(|field| !field.is_new);
-        !self.fields.is_empty()
+    }
+
+    /// Columns and nested fields that have a type.
+    pub(super) fn size(&self) -> usize {
+        let typed = self.fields.iter().filter(|field| !field.values.is_void());
+        typed.map(|field| 1 + field.values.size()).sum()
     }
 
     fn retain(&mut self, keep: impl Fn(&FieldValues) -> bool) {
@@ -299,9 +333,12 @@ impl Fields {
 
     /// The columns with the types that they have by now.
     pub(super) fn columns(&self) -> Vec<Column> {
+        let typed = self.fields.iter().filter(|field| !field.values.is_void());
+        let mut typed: Vec<_> = typed.collect();
+        typed.sort_by_key(|field| field.named_at);
         let column =
             |field: &FieldValues| Column { kind: field.values.kind(), ..field.column.clone() };
-        self.fields.iter().map(column).collect()
+        typed.into_iter().map(column).collect()
     }
 
     /// The fields as Arrow's, all as long as the rows.
@@ -315,7 +352,8 @@ impl Fields {
                 array,
             )
         };
-        self.fields.into_iter().map(finish).unzip()
+        let typed = self.fields.into_iter().filter(|field| !field.values.is_void());
+        typed.map(finish).unzip()
     }
 
     /// Leaves out the fields that no row has a value for.

@@ -5,6 +5,7 @@
 mod json;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -86,7 +87,7 @@ fn outcomes(rows: &Rows, schema: &TableSchema) -> BTreeMap<u64, Outcome> {
 }
 
 fn column(batch: &RecordBatch, name: &str) -> ArrayRef {
-    batch.column_by_name(name).unwrap().clone()
+    Arc::clone(batch.column_by_name(name).unwrap())
 }
 
 fn decode_in_batches(records: &[RawRecord], size: usize) -> (TableSchema, BTreeMap<u64, Outcome>) {

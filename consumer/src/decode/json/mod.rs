@@ -16,6 +16,9 @@ use crate::table::schema::{TableSchema, count};
 use check::Defect;
 use object::{Reader, Reject};
 
+/// A table with more columns is not expected to have a value of each in every record.
+const DENSE_COLUMNS_MAX: usize = 100;
+
 /// Rows while they are made.
 #[derive(Debug)]
 struct Batch {
@@ -24,6 +27,8 @@ struct Batch {
     /// Columns and nested fields by now.
     size: usize,
     is_wider: bool,
+    /// How often a field without a type was named.
+    named: u64,
     /// Which records are kept as text.
     misfits: BTreeSet<usize>,
 }
@@ -37,11 +42,14 @@ pub(super) fn decode(
     // The whole value of a record is never a JSON column's.
     let columns: Vec<_> =
         schema.columns.iter().filter(|column| column.field.is_some()).cloned().collect();
+    // Wide tables are mostly sparse: memory is taken where values come.
+    let room = if columns.len() <= DENSE_COLUMNS_MAX { records.len() } else { 0 };
     let mut batch = Batch {
         frame: Frame::new(decoder, records.len(), true),
-        columns: Fields::new(&columns),
+        columns: Fields::new(&columns, room),
         size: count(&columns),
         is_wider: false,
+        named: 0,
         misfits: misfits.clone(),
     };
     let mut dead_letters = Vec::new();
@@ -93,9 +101,11 @@ impl Batch {
             return Err(Reject::Misfit);
         }
         let jiter = Jiter::with_tape(value, std::mem::take(tape));
-        let mut reader = Reader { jiter, size: self.size, has_new: false };
+        let (size, named) = (self.size, self.named);
+        let mut reader = Reader { jiter, size, has_new: false, named_before: named, named };
         let read = reader.record(&mut self.columns);
         let has_new = reader.has_new;
+        self.named = reader.named;
         *tape = reader.jiter.into_tape();
         if read.is_ok() && has_new {
             self.settle();
@@ -106,7 +116,7 @@ impl Batch {
     /// Keeps the fields that the last record made, where they have a type.
     fn settle(&mut self) {
         self.columns.settle();
-        let size = count(&self.columns.columns());
+        let size = self.columns.size();
         self.is_wider |= size > self.size;
         self.size = self.size.max(size);
     }

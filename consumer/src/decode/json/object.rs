@@ -28,8 +28,11 @@ pub(super) struct Reader<'j> {
     pub(super) jiter: Jiter<'j>,
     /// Columns and nested fields of the table, those that this record adds included.
     pub(super) size: usize,
-    /// True once this record made a field.
+    /// True once this record made a field, or gave one its type.
     pub(super) has_new: bool,
+    /// How often a field without a type was named before this record, and by now.
+    pub(super) named_before: u64,
+    pub(super) named: u64,
 }
 
 impl Reader<'_> {
@@ -83,8 +86,16 @@ impl Reader<'_> {
         }
         field.values.pad(rows);
         let was_void = field.values.is_void();
+        if was_void {
+            field.is_new = true;
+            if field.named_at <= self.named_before {
+                self.named += 1;
+                field.named_at = self.named;
+            }
+        }
         self.value(&mut field.values, depth)?;
         if was_void && !field.values.is_void() {
+            self.has_new = true;
             self.size += 1;
             if self.size > COLUMNS_MAX {
                 return Err(Reject::Misfit);
