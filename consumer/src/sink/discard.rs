@@ -73,3 +73,61 @@ impl DiscardWriter {
         Stored { position: self.end, newest_object: None, rows, bytes: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease_watch::lease_channel;
+    use crate::sink::Committed;
+    use common::identity::TopicId;
+    use common::partition::TopicPartition;
+    use common::position::{CommitMetadata, HandOver};
+    use common::term::Term;
+    use uuid::Uuid;
+
+    fn position(offset: u64, topic_id: u128) -> Position {
+        let topic_id = TopicId(Uuid::from_u128(topic_id));
+        Position { offset, leader_epoch: None, topic_id, table_id: None }
+    }
+
+    fn request(hand_over: Option<Position>, committed: Option<Committed>) -> OpenRequest {
+        OpenRequest {
+            partition: TopicPartition::new("orders", 3),
+            topic_id: TopicId(Uuid::from_u128(1)),
+            controller_topic_id: TopicId(Uuid::nil()),
+            term: Term::new(1, 1),
+            hand_over: hand_over
+                .map(|position| HandOver { position: Some(position), ..HandOver::default() }),
+            committed,
+            log_start: 5,
+            has_changed_table: false,
+            lease: lease_channel().1,
+        }
+    }
+
+    fn committed(position: Position) -> Option<Committed> {
+        let metadata = Some(CommitMetadata::new(&position, None));
+        Some(Committed { offset: position.offset, metadata })
+    }
+
+    /// Without a sink's own end the furthest position of this topic id counts, then the log's start.
+    #[test]
+    fn the_furthest_position_is_the_start() {
+        let by_person = |offset| Some(Committed { offset, metadata: None });
+        for (hand_over, committed, start, gap, overruled) in [
+            (None, None, 5, None, None),
+            (Some(position(9, 1)), committed(position(7, 1)), 9, None, None),
+            (Some(position(9, 1)), committed(position(12, 1)), 12, None, None),
+            (Some(position(9, 2)), committed(position(12, 2)), 5, None, None),
+            (Some(position(2, 1)), None, 5, Some(2..5), None),
+            (None, by_person(8), 8, None, None),
+            (Some(position(9, 1)), by_person(20), 9, None, Some(20)),
+        ] {
+            let opened = DiscardTable::default().open(&request(hand_over, committed));
+            assert_eq!(
+                (opened.position.offset, opened.gap, opened.overruled),
+                (start, gap, overruled)
+            );
+        }
+    }
+}

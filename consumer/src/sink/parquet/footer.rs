@@ -129,3 +129,82 @@ fn optional<T: FromStr>(entries: &[KeyValue], key: &'static str) -> Result<Optio
     let malformed = |_| FooterError::Malformed { key, value: value.clone() };
     value.parse().map(Some).map_err(malformed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::SealedBatch;
+    use crate::sink::parquet::object::{Compression, encode};
+    use crate::table::schema::TableSchema;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    fn footer() -> Footer {
+        Footer {
+            partition: TopicPartition::new("orders", 3),
+            topic_id: TopicId(Uuid::from_u128(1)),
+            from: 10,
+            to: 20,
+            leader_epoch: Some(7),
+            table_id: TableId(Uuid::from_u128(2)),
+            schema_version: 4,
+            controller_topic_id: TopicId(Uuid::from_u128(3)),
+            term: Term::new(5, 6),
+            nonce: Nonce(8),
+        }
+    }
+
+    fn object(footer: Footer) -> Bytes {
+        let schema = Arc::new(TableSchema::default());
+        let Range { start: from, end: to } = footer.range();
+        let batch = SealedBatch { from, to, leader_epoch: None, rows: Vec::new(), schema };
+        encode(footer, &batch, Compression::Zstd).unwrap().bytes
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for footer in [footer(), Footer { leader_epoch: None, ..footer() }] {
+            assert_eq!(read_footer(&object(footer.clone())).unwrap(), footer);
+        }
+    }
+
+    #[test]
+    fn a_range_that_covers_nothing_is_malformed() {
+        let error = read_footer(&object(Footer { to: 10, ..footer() })).unwrap_err();
+        assert_eq!(error.to_string(), "its footer says `stowage.to` = `10`");
+    }
+
+    #[test]
+    fn a_parquet_file_of_others_lacks_our_keys() {
+        let mut entries = footer().to_key_values();
+        entries.retain(|entry| entry.key != TERM);
+        let error = Footer::from_key_values(&entries).unwrap_err();
+        assert_eq!(error.to_string(), "its footer has no `stowage.term`");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Damaged bytes are an error or the footer that they still say, never a panic.
+        #[test]
+        fn damage_is_no_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in 0..64_usize) {
+            let mut bytes = object(footer()).to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _ = read_footer(&Bytes::copy_from_slice(&bytes[cut.min(bytes.len())..]));
+            let _ = read_footer(&Bytes::copy_from_slice(&bytes[..bytes.len() - cut.min(bytes.len())]));
+        }
+
+        /// Bytes of any kind are no footer.
+        #[test]
+        fn any_bytes_are_no_footer(mut bytes in prop::collection::vec(any::<u8>(), 0..200), is_marked: bool) {
+            if is_marked && bytes.len() > 8 {
+                let size = u32::try_from(bytes.len() - 8).unwrap();
+                bytes.extend(size.to_le_bytes());
+                bytes.extend(b"PAR1");
+            }
+            prop_assert!(read_footer(&bytes.into()).is_err());
+        }
+    }
+}

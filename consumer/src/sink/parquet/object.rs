@@ -147,3 +147,99 @@ fn changed(array: &ArrayRef, wanted: &DataType) -> ArrowError {
     let text = format!("a column changed its type from {} to {wanted}", array.data_type());
     ArrowError::SchemaError(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Decoded, Decoder};
+    use crate::record::RawRecord;
+    use crate::table::schema::TableSchema;
+    use common::identity::{Nonce, TableId, TopicId};
+    use common::messages::command::Source;
+    use common::partition::TopicPartition;
+    use common::term::Term;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use uuid::Uuid;
+
+    fn rows(schema: &mut TableSchema, offset: u64, value: &'static str) -> RecordBatch {
+        let source = Source {
+            table: "t".into(),
+            format: "json".into(),
+            sink: "parquet".into(),
+            options: [].into(),
+        };
+        let id = TopicId(Uuid::nil());
+        let decoder = Decoder::new(&source, TopicPartition::new("orders", 3), id).unwrap();
+        let value = Some(Bytes::from_static(value.as_bytes()));
+        let records = [RawRecord { offset, value, ..RawRecord::default() }];
+        if let Decoded::Wider(wider) = decoder.decode(&records, schema) {
+            *schema = schema.widened(&wider.columns).unwrap();
+        }
+        match decoder.decode(&records, schema) {
+            Decoded::Rows(rows) => rows.batch,
+            Decoded::Wider(wider) => panic!("{wider:?}"),
+        }
+    }
+
+    fn footer(from: u64, to: u64, schema_version: u32) -> Footer {
+        let id = TopicId(Uuid::nil());
+        Footer {
+            partition: TopicPartition::new("orders", 3),
+            topic_id: id,
+            from,
+            to,
+            leader_epoch: None,
+            table_id: TableId(Uuid::nil()),
+            schema_version,
+            controller_topic_id: id,
+            term: Term::new(1, 1),
+            nonce: Nonce(1),
+        }
+    }
+
+    /// Rows of older schemas get the columns and nested fields that came later, as nulls.
+    #[test]
+    fn older_rows_are_widened() {
+        let mut schema = TableSchema::default();
+        let values = [
+            r#"{"l": [{"x": 1}, null], "s": {"t": {"a": true}}}"#,
+            r#"{"l": [{"y": "b"}], "s": {"t": {"b": 2}, "u": 3}}"#,
+            r#"{"n": 0.5}"#,
+        ];
+        let rows = (0_u64..).zip(values).map(|(at, value)| rows(&mut schema, at, value)).collect();
+        let version = schema.version;
+        assert_eq!(version, 3);
+        let schema = Arc::new(schema);
+        let batch = SealedBatch { from: 0, to: 3, leader_epoch: None, rows, schema };
+        for compression in [Compression::Zstd, Compression::Snappy] {
+            let object = encode(footer(0, 3, version), &batch, compression).unwrap();
+            assert_eq!(object.rows, 3);
+            let reader = ParquetRecordBatchReaderBuilder::try_new(object.bytes).unwrap();
+            let read: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+            let lists = read[0].column_by_name("l").unwrap().as_list::<i32>().clone();
+            let elements = lists.values().as_struct().clone();
+            assert_eq!(elements.column_names(), ["x", "y"]);
+            let y = elements.column_by_name("y").unwrap().as_string::<i32>();
+            assert_eq!(y.iter().collect::<Vec<_>>(), [None, None, Some("b")]);
+            assert!(lists.is_null(2) && elements.is_null(1) && elements.is_valid(0));
+            let structs = read[0].column_by_name("s").unwrap().as_struct().clone();
+            let nested = structs.column_by_name("t").unwrap().as_struct();
+            assert_eq!(nested.column_names(), ["a", "b"]);
+            assert!(nested.column_by_name("b").unwrap().is_null(0) && structs.is_null(2));
+        }
+    }
+
+    /// Rows that another owner stored are left out of what is put behind them.
+    #[test]
+    fn only_the_rest_is_encoded() {
+        let mut schema = TableSchema::default();
+        let rows = (3..6).map(|at| rows(&mut schema, at * 10, "{}")).collect();
+        let schema = Arc::new(schema);
+        let batch = SealedBatch { from: 30, to: 51, leader_epoch: None, rows, schema };
+        let encoded = |from| encode(footer(from, 51, 0), &batch, Compression::Zstd).unwrap().rows;
+        assert_eq!(
+            [encoded(30), encoded(31), encoded(40), encoded(41), encoded(51)],
+            [3, 2, 2, 1, 0]
+        );
+    }
+}
