@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use common::args::{KafkaArgs, TelemetryArgs};
 use common::rate::BytesPerSecond;
 
+use crate::demo::run::DemoPlan;
 use crate::load::produce::LoadPlan;
 use crate::load::shape::{RatePlan, Shape};
 use crate::verify::check::Request;
@@ -31,6 +32,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Print how long records took from their production to the lake
     Latency(LatencyArgs),
+    /// Run the whole system with a load that rises and falls, and show it on one live page
+    Demo(DemoArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -136,6 +139,57 @@ pub struct LatencyArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+
+    /// Folder for the lake, the logs and the state
+    #[arg(long, value_name = "DIR")]
+    pub directory: PathBuf,
+
+    /// End after so many seconds (default: go on until Ctrl-C)
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: Option<u64>,
+
+    /// Partitions of the topic
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub partitions: u32,
+
+    /// Bytes per second at the peak, all partitions together
+    #[arg(long, value_name = "BYTES_PER_SECOND", default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: u64,
+
+    /// Replay this file of JSON lines, from its start again when it ends
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+
+    /// Kill a random consumer with SIGKILL every so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub kill_every: Option<u64>,
+
+    /// Write the summary as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+impl DemoArgs {
+    /// Fails if the folder cannot be made.
+    pub fn plan(&self) -> std::io::Result<DemoPlan> {
+        std::fs::create_dir_all(&self.directory)?;
+        Ok(DemoPlan {
+            kafka_bootstrap_servers: self.kafka.kafka_bootstrap_servers.clone(),
+            kafka_config: self.kafka.kafka_config.clone(),
+            folder: self.directory.canonicalize()?,
+            seconds: self.seconds,
+            partitions: self.partitions,
+            rate: BytesPerSecond(self.rate),
+            input: self.input.clone(),
+            kill_every: self.kill_every.map(Duration::from_secs),
+        })
+    }
 }
 
 impl LoadArgs {

@@ -1,4 +1,4 @@
-//! The program `e2e`: load, verification, latency.
+//! The program `e2e`: load, verification, latency, demonstration.
 
 use std::process::ExitCode;
 

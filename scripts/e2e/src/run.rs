@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,13 +14,16 @@ use common::kafka::clients::{ClientNames, KafkaClients};
 use common::kafka::config::KafkaConfig;
 use common::kafka::topic_spec::TopicSpec;
 use common::shutdown::Shutdown;
+use serde::Serialize;
 use tokio::runtime;
 use tracing::info;
 
-use crate::args::{Cli, Command, LakeArgs, LatencyArgs, LoadArgs, VerifyArgs};
+use crate::args::{Cli, Command, DemoArgs, LakeArgs, LatencyArgs, LoadArgs, VerifyArgs};
+use crate::demo;
 use crate::lake::store::Lake;
 use crate::latency;
 use crate::load::produce::Load;
+use crate::load::replay::Replay;
 use crate::verify::check::{self, VerifyError};
 use crate::verify::kafka::KafkaTopics;
 use crate::verify::wait::until_stored;
@@ -57,6 +61,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Command::Load(args) => load(args),
         Command::Verify(args) => verify(args),
         Command::Latency(args) => print_latency(args),
+        Command::Demo(args) => demo(args),
     }
 }
 
@@ -96,12 +101,33 @@ fn verify(args: &VerifyArgs) -> Outcome {
     let report = check::verify(&mut topics, &lake, &args.request()).map_err(failure)?;
     print(&report)?;
     if let Some(path) = &args.report {
-        let text = serde_json::to_string_pretty(&report).or_failed()?;
-        std::fs::write(path, text + "\n")
-            .with_context(|| format!("failed to write the report {}", path.display()))
-            .or_failed()?;
+        write_report(path, &report)?;
     }
     Ok(status(report.is_sound()))
+}
+
+fn demo(args: &DemoArgs) -> Outcome {
+    let kafka = args.kafka.load().or_bad_input()?;
+    let plan = args
+        .plan()
+        .with_context(|| format!("failed to create {}", args.directory.display()))
+        .or_bad_input()?;
+    if let Some(input) = &plan.input {
+        Replay::open(input).or_bad_input()?;
+    }
+    let summary = demo::run::run(&plan, &kafka).or_failed()?;
+    print(&summary)?;
+    if let Some(path) = &args.report {
+        write_report(path, &summary)?;
+    }
+    Ok(status(summary.is_sound))
+}
+
+fn write_report(path: &Path, report: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(report).or_failed()?;
+    std::fs::write(path, text + "\n")
+        .with_context(|| format!("failed to write the report {}", path.display()))
+        .or_failed()
 }
 
 fn print_latency(args: &LatencyArgs) -> Outcome {

@@ -4,3 +4,4 @@ pub mod patience;
 pub mod programs;
 pub mod process;
 pub mod http;
+pub mod system;

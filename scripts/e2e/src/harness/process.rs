@@ -49,14 +49,17 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    /// Where its own output begins: the log may hold that of earlier ones.
+    log_start: u64,
 }
 
 impl Process {
     /// Starts `command` under `name`; what it prints is appended to `log`.
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self, ProcessError> {
         let opened = File::options().create(true).append(true).open(log);
-        let output = opened.and_then(|file| Ok((file.try_clone()?, file)));
-        let (out, err) = output.map_err(|source| ProcessError::Log { path: log.into(), source })?;
+        let output = opened.and_then(|file| Ok((file.metadata()?.len(), file.try_clone()?, file)));
+        let (log_start, out, err) =
+            output.map_err(|source| ProcessError::Log { path: log.into(), source })?;
         let child = command
             .stdin(Stdio::null())
             .stdout(out)
@@ -64,7 +67,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .map_err(|source| ProcessError::Start { name: name.into(), source })?;
-        Ok(Self { name: name.into(), child, log: log.into() })
+        Ok(Self { name: name.into(), child, log: log.into(), log_start })
     }
 
     pub fn name(&self) -> &str {
@@ -105,6 +108,13 @@ impl Process {
                 self.wait(patience)
             }
         }
+    }
+
+    /// All that it printed so far.
+    pub fn output(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        let start = usize::try_from(self.log_start).unwrap_or(0).min(bytes.len());
+        String::from_utf8_lossy(&bytes[start..]).into_owned()
     }
 
     /// The end of what it printed, with a heading, for people who look for the reason of a failure.
