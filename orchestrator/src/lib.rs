@@ -3,13 +3,36 @@
 //! ```text
 //!  sense ──> trigger ──> plan ──> diff ──> rebalance ──> execute
 //!   IO        pure       pure     pure       pure          IO
+//!    │                                                      ^
+//!    └───────> conductor: holds the pure parts together ────┘
 //! ```
 
+pub mod args;
+pub mod topics;
+pub mod inbox;
+pub mod sense;
+pub mod service;
+pub mod catalog;
+pub mod wishes;
+pub mod ledger;
+pub mod leadership;
 pub mod demand;
 pub mod trigger;
 pub mod plan;
 pub mod diff;
-pub mod leadership;
+pub mod decision;
 pub mod recover;
 pub mod roster;
 pub mod rebalance;
+pub mod conductor;
+pub mod status;
+pub mod fleet;
+pub mod outbox;
+pub mod takeover;
+pub mod journal;
+pub mod state_dir;
+pub mod metrics;
+pub mod narrate;
+pub mod execute;
+pub mod command_line;
+pub mod run;

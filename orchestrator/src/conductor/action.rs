@@ -1,0 +1,122 @@
+//! Pure. Everything that the main loop wants done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::identity::{ConsumerId, Incarnation, Nonce};
+use common::messages::Message;
+use common::messages::event::{Notice, Refused};
+use common::partition::TopicPartition;
+use common::term::Generation;
+
+use crate::conductor::input::Log;
+use crate::decision::JournalLine;
+use crate::demand::Anomaly;
+use crate::fleet::FleetCommand;
+use crate::roster::End;
+use crate::status::Status;
+
+#[derive(Clone, Debug)]
+pub enum Action {
+    Write {
+        to: Destination,
+        message: Message,
+    },
+    /// Write `LeaderStarted` to the partition of every consumer and read each up to it.
+    TakeOver(Reading),
+    /// Read the events, from the beginning if no offset is known, for this reign.
+    ReadEvents {
+        generation: Generation,
+        from: Option<u64>,
+    },
+    /// Ask the brokers about these topics from now on.
+    AskFor(BTreeSet<String>),
+    Fleet(FleetCommand),
+    Decided(Box<JournalLine>),
+    Publish(Box<Status>),
+    /// For the log and the metrics.
+    Note(Note),
+    /// Going on would do harm: end with this sentence.
+    Fail(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Destination {
+    /// Partition 0 of the controller topic.
+    Requests,
+    /// The consumer's partition of it.
+    Consumer(ConsumerId),
+    Events,
+}
+
+/// How the partitions of consumers are read when a reign begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub generation: Generation,
+    pub nonce: Nonce,
+    /// Where to begin: `None` means at the beginning.
+    pub starts: BTreeMap<ConsumerId, Option<u64>>,
+}
+
+/// What people and metrics should know of.
+#[derive(Clone, Debug)]
+pub enum Note {
+    Lead(Generation),
+    Deposed {
+        by: Generation,
+    },
+    /// The log of the reigns before was read.
+    TookOver {
+        partitions: usize,
+        incarnations: usize,
+    },
+    Moved {
+        partition: TopicPartition,
+        from: Option<ConsumerId>,
+        to: ConsumerId,
+    },
+    /// Milliseconds in which nobody read a partition that moved.
+    MoveGap {
+        partition: TopicPartition,
+        gap_ms: u64,
+    },
+    OpenFailed {
+        partition: TopicPartition,
+        consumer: ConsumerId,
+        reason: String,
+    },
+    IncarnationEnded {
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+        why: End,
+        partitions: usize,
+    },
+    ConsumerStarted {
+        consumer: ConsumerId,
+        pid: u32,
+    },
+    ConsumerExited {
+        consumer: ConsumerId,
+        pid: u32,
+        how: String,
+        is_expected: bool,
+    },
+    ConsumerFailing {
+        consumer: ConsumerId,
+        failures: u32,
+        reason: String,
+    },
+    ConsumerRemoved(ConsumerId),
+    Refused(Refused),
+    Notice(Notice),
+    Malformed {
+        log: Log,
+        error: String,
+    },
+    ServiceEntry {
+        key: String,
+        error: String,
+    },
+    Topic(String),
+    Configuration(String),
+    Anomaly(Anomaly),
+}

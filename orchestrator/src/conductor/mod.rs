@@ -1,0 +1,305 @@
+//! The main loop's state: takes every input, and returns what to do.
+//!
+//! ```text
+//!                    Lead                        all read to the end
+//!  Standby ──────────────────────> TakingOver ────────────────────────> Leading
+//!     ^                                │                                   │
+//!     └────────── Deposed ─────────────┴───────────────────────────────────┘
+//! ```
+//!
+//! What stands on partition 0, in the service topic and in the measurements is kept up in every
+//! phase, so that a standby knows it when it has to lead. All here is pure; `execute` obeys.
+
+pub mod input;
+pub mod action;
+mod world;
+mod takeover;
+mod workloads;
+mod reign;
+mod events;
+mod planning;
+mod saved;
+mod gaps;
+mod report;
+
+use std::collections::BTreeSet;
+
+use common::identity::TopicId;
+use common::kafka::wire::cluster::Cluster;
+use common::messages::Extra;
+use common::messages::Message;
+use common::messages::command::{LeaderAlive, LeaderStarted};
+use common::messages::event::Marker;
+use common::moment::Moment;
+use common::term::Generation;
+use rand::rngs::ChaCha8Rng;
+
+use crate::demand::DemandPolicy;
+use crate::fleet::FleetCommand;
+use crate::inbox::Received;
+use crate::leadership::{self, Leadership};
+use crate::ledger::Request;
+use crate::plan::snapshot::Limits;
+use crate::trigger::TriggerPolicy;
+
+use action::{Action, Destination, Note};
+use input::{Input, Log, Now};
+use reign::Reign;
+use takeover::TakeOver;
+use world::World;
+
+/// Where `LeaderStarted` says which state directory its author has.
+const STATE_DIR: &str = "state_dir";
+
+/// What does not change while the process runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who we are, for people: host and process.
+    pub author: String,
+    /// Names our state directory: only one orchestrator at a time has it.
+    pub state_dir_id: String,
+    pub controller_topic: String,
+    pub controller_topic_id: TopicId,
+    /// Partitions of the controller topic, less the one for requests.
+    pub consumer_partitions: u32,
+    pub limits: Limits,
+    pub demand: DemandPolicy,
+    pub trigger: TriggerPolicy,
+}
+
+/// The orchestrator without its limbs.
+#[derive(Debug)]
+pub struct Conductor {
+    world: World,
+    leadership: Leadership,
+    phase: Phase,
+    rng: ChaCha8Rng,
+    reported: Option<Moment>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Standby,
+    TakingOver(Box<TakeOver>),
+    Leading(Box<Reign>),
+}
+
+impl Conductor {
+    pub fn new(settings: Settings, now: Now, mut rng: ChaCha8Rng) -> Self {
+        let leadership = Leadership::new(now.moment, &mut rng);
+        let world = World::new(settings);
+        Self { world, leadership, phase: Phase::Standby, rng, reported: None }
+    }
+
+    pub fn is_leading(&self) -> bool {
+        matches!(self.phase, Phase::Leading(_))
+    }
+
+    /// Takes one input and returns what to do, in this order.
+    pub fn handle(&mut self, input: Input, now: Now) -> Vec<Action> {
+        match input {
+            Input::Tick => self.tick(now),
+            Input::Requests(received) => self.read_requests(received, now),
+            Input::RequestsEnd => self.stand_if_alone(now),
+            Input::Service { key, value } => {
+                let change = self.world.services.take(key.as_deref(), value.as_deref());
+                let reign = match &mut self.phase {
+                    Phase::Leading(reign) => Some(reign.as_mut()),
+                    Phase::Standby | Phase::TakingOver(_) => None,
+                };
+                self.world.service_changed(change, reign)
+            }
+            Input::ServiceEnd => {
+                self.world.services.complete();
+                vec![]
+            }
+            Input::Topics { asked, cluster } => self.read_topics(asked, &cluster),
+            Input::Measured(measurement) => {
+                let policy = self.world.settings.demand;
+                let anomalies = self.world.demands.take(&measurement, &policy);
+                if let Phase::Leading(reign) = &mut self.phase {
+                    reign.triggers.measured(now.moment);
+                }
+                let note = |anomaly| Action::Note(Note::Anomaly(anomaly));
+                anomalies.into_iter().map(note).collect()
+            }
+            Input::Malformed { log, error } => vec![Action::Note(Note::Malformed { log, error })],
+            Input::Commands(read) => {
+                if let Phase::TakingOver(takeover) = &mut self.phase {
+                    takeover.take_commands(read);
+                }
+                self.begin_reign_if_ready(now)
+            }
+            Input::Event { generation, received } => self.read_event(generation, received, now),
+            Input::Fleet(event) => match &mut self.phase {
+                Phase::Leading(reign) => reign.hear_fleet(event, now),
+                Phase::TakingOver(takeover) => {
+                    takeover.keep_fleet(event);
+                    vec![]
+                }
+                Phase::Standby => vec![],
+            },
+            Input::Lost { log, error } => {
+                vec![Action::Fail(format!("the topic of {} cannot be read: {error}", log.label()))]
+            }
+            Input::Written { consumer, next } => {
+                if let Phase::Leading(reign) = &mut self.phase {
+                    reign.written(consumer, next);
+                }
+                vec![]
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = self.lead(leadership::Event::Tick, now);
+        match &mut self.phase {
+            Phase::Standby => {}
+            Phase::TakingOver(takeover) => actions.extend(takeover.tick(now, &mut self.rng)),
+            Phase::Leading(reign) => actions.extend(reign.tick(&self.world, now, &mut self.rng)),
+        }
+        if report::is_due(self.reported, now) {
+            self.reported = Some(now.moment);
+            actions.push(Action::Publish(Box::new(self.status(now))));
+        }
+        actions
+    }
+
+    fn read_requests(&mut self, received: Received, now: Now) -> Vec<Action> {
+        let Received { first, next, message } = received;
+        self.world.ledger.advance(next);
+        match message {
+            Message::LeaderStarted(started) => {
+                if started.controller_topic_id != self.world.settings.controller_topic_id {
+                    return vec![]; // Of a topic that was deleted since.
+                }
+                let (generation, nonce) = (Generation(first), started.nonce);
+                self.world.ledger.take_started(generation, started);
+                self.lead(leadership::Event::Started { nonce, generation }, now)
+            }
+            Message::LeaderAlive(alive) => {
+                self.world.ledger.take_alive(alive.generation);
+                let LeaderAlive { nonce, generation, .. } = alive;
+                self.lead(leadership::Event::Alive { nonce, generation }, now)
+            }
+            Message::Marker(marker) => self.lead(leadership::Event::Marker(marker.nonce), now),
+            Message::Snapshot(snapshot) => {
+                self.world.ledger.take_snapshot(first, snapshot);
+                vec![]
+            }
+            Message::StartConsuming(start) => self.request(first, Request::Start(start)),
+            Message::StopConsuming(stop) => self.request(first, Request::Stop(stop)),
+            Message::StateQuery(query) => match &mut self.phase {
+                Phase::Leading(reign) => vec![reign.save(&self.world, query.nonce, now)],
+                Phase::Standby | Phase::TakingOver(_) => vec![],
+            },
+            other @ (Message::Assign(_)
+            | Message::Heartbeat(_)
+            | Message::Answer(_)
+            | Message::Report(_)
+            | Message::Notice(_)
+            | Message::Refused(_)) => {
+                let kind = other.kind().name();
+                let error = format!("{kind} at offset {first} does not belong on partition 0");
+                vec![Action::Note(Note::Malformed { log: Log::Requests, error })]
+            }
+        }
+    }
+
+    fn request(&mut self, offset: u64, request: Request) -> Vec<Action> {
+        self.world.ledger.take_request(offset, request.clone());
+        match &mut self.phase {
+            Phase::Leading(reign) => reign.asked(&request),
+            Phase::Standby | Phase::TakingOver(_) => {}
+        }
+        vec![]
+    }
+
+    /// At the end of the log: nobody else can be leading if nobody ever did, or if the last leader
+    /// had our state directory, whose lock we hold.
+    fn stand_if_alone(&mut self, now: Now) -> Vec<Action> {
+        let started = self.world.ledger.started();
+        let last = started.and_then(|started| started.extra.get(STATE_DIR));
+        let is_ours = last == Some(&self.world.settings.state_dir_id);
+        if self.world.ledger.has_leader() && !is_ours {
+            return vec![];
+        }
+        self.lead(leadership::Event::Alone, now)
+    }
+
+    fn lead(&mut self, event: leadership::Event, now: Now) -> Vec<Action> {
+        let actions = self.leadership.handle(event, now.moment, &mut self.rng);
+        actions.into_iter().flat_map(|action| self.obey(action, now)).collect()
+    }
+
+    fn obey(&mut self, action: leadership::Action, now: Now) -> Vec<Action> {
+        let requests = |message| vec![Action::Write { to: Destination::Requests, message }];
+        let author = self.world.settings.author.clone();
+        match action {
+            leadership::Action::WriteStarted(nonce) => requests(Message::from(LeaderStarted {
+                nonce,
+                author,
+                generation: None,
+                controller_topic_id: self.world.settings.controller_topic_id,
+                extra: [(STATE_DIR.into(), self.world.settings.state_dir_id.clone())].into(),
+            })),
+            leadership::Action::WriteMarker(nonce) => {
+                requests(Marker { nonce, author, extra: Extra::new() }.into())
+            }
+            leadership::Action::WriteAlive { generation, nonce } => {
+                let snapshot = self.world.ledger.snapshot_offset();
+                let extra = Extra::new();
+                requests(LeaderAlive { generation, nonce, snapshot, extra }.into())
+            }
+            leadership::Action::Lead(generation) => {
+                let (takeover, actions) =
+                    TakeOver::begin(generation, &self.world, now, &mut self.rng);
+                self.phase = Phase::TakingOver(Box::new(takeover));
+                [vec![Action::Note(Note::Lead(generation))], actions].concat()
+            }
+            leadership::Action::Deposed { by } => {
+                self.phase = Phase::Standby;
+                vec![Action::Fleet(FleetCommand::Release), Action::Note(Note::Deposed { by })]
+            }
+        }
+    }
+
+    fn read_topics(&mut self, asked: BTreeSet<String>, cluster: &Cluster) -> Vec<Action> {
+        let (name, id) =
+            (&self.world.settings.controller_topic, self.world.settings.controller_topic_id);
+        if cluster.topics.get(name).is_some_and(|found| found.id != id) {
+            let why = format!("the topic {name} was deleted and created again");
+            return vec![Action::Fail(why)];
+        }
+        let changes = self.world.take_topics(asked, cluster);
+        if let Phase::Leading(reign) = &mut self.phase {
+            reign.catalog_changed(&changes);
+        }
+        changes.into_iter().map(|change| Action::Note(Note::Topic(change))).collect()
+    }
+
+    fn read_event(&mut self, generation: Generation, received: Received, now: Now) -> Vec<Action> {
+        match &mut self.phase {
+            Phase::TakingOver(takeover) if takeover.generation() == generation => {
+                takeover.take_event(received);
+                self.begin_reign_if_ready(now)
+            }
+            Phase::Leading(reign) if reign.generation() == generation => reign.hear(received, now),
+            // Of an earlier reign of ours.
+            Phase::Standby | Phase::TakingOver(_) | Phase::Leading(_) => vec![],
+        }
+    }
+
+    fn begin_reign_if_ready(&mut self, now: Now) -> Vec<Action> {
+        let is_ready = matches!(&self.phase, Phase::TakingOver(takeover) if takeover.is_ready());
+        if !is_ready {
+            return vec![];
+        }
+        let Phase::TakingOver(takeover) = std::mem::replace(&mut self.phase, Phase::Standby) else {
+            return vec![];
+        };
+        let (reign, actions) = Reign::begin(*takeover, &self.world, now);
+        self.phase = Phase::Leading(Box::new(reign));
+        actions
+    }
+}

@@ -1,0 +1,335 @@
+//! Pure. One reign: who lives, who holds what, and what becomes of it as time goes by.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use common::identity::{ConsumerId, Incarnation};
+use common::messages::Extra;
+use common::messages::event::{Heartbeat, Report};
+use common::messages::snapshot::Snapshot;
+use common::moment::Moment;
+use common::term::Generation;
+use rand::rngs::ChaCha8Rng;
+
+use crate::decision::Decision;
+use crate::fleet::{FleetCommand, FleetEvent};
+use crate::ledger::Request;
+use crate::rebalance::{self, Rebalance, Seat, TopicSource};
+use crate::roster::{Roster, Verdict};
+use crate::status::Totals;
+use crate::trigger::{Occasion, Triggers};
+
+use super::action::{Action, Destination, Note};
+use super::gaps::Gaps;
+use super::input::Now;
+use super::takeover::TakeOver;
+use super::workloads::Workloads;
+use super::world::{World, marker};
+
+/// Commands without an answer are repeated this often.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// TTL and margin of an incarnation of which no heartbeat was read.
+const TTL_MS: u64 = 10_000;
+const MARGIN_MS: u64 = 1_000;
+/// Set in the heartbeats of a consumer that a person leads.
+const BY_HAND: &str = "by_hand";
+
+#[derive(Debug)]
+pub(super) struct Reign {
+    pub(super) generation: Generation,
+    pub(super) author: String,
+    pub(super) roster: Roster,
+    pub(super) rebalance: Rebalance,
+    pub(super) triggers: Triggers,
+    pub(super) workloads: Workloads,
+    /// How topics were read that somebody held when the reign began.
+    pub(super) inherited: BTreeMap<String, TopicSource>,
+    pub(super) reports: BTreeMap<Incarnation, Report>,
+    pub(super) decisions: VecDeque<Decision>,
+    pub(super) totals: Totals,
+    pub(super) gaps: Gaps,
+    /// The first offsets that were not read, or written, by this reign.
+    pub(super) events_next: u64,
+    pub(super) commands_next: BTreeMap<ConsumerId, u64>,
+    pub(super) saved: Option<Snapshot>,
+    pub(super) saved_at: Moment,
+    began: Moment,
+    is_traced: bool,
+    repeated_at: Moment,
+}
+
+impl Reign {
+    pub(super) fn begin(takeover: TakeOver, world: &World, now: Now) -> (Self, Vec<Action>) {
+        let (generation, events_next) = (takeover.generation(), takeover.events_next);
+        let (is_traced, fleet) = (takeover.is_first, takeover.fleet.clone());
+        let (recovered, heartbeats, commands_next) = takeover.finish();
+        let mut roster = Roster::default();
+        for heartbeat in heartbeats {
+            roster.expect(heartbeat, now.moment);
+        }
+        for (incarnation, seat) in &recovered.seats {
+            roster.expect(trace(*incarnation, seat), now.moment);
+        }
+        let took_over = Note::TookOver {
+            partitions: recovered.entries.len(),
+            incarnations: recovered.seats.len(),
+        };
+        let held = recovered.entries.iter().filter(|(_, entry)| entry.keeper().is_some());
+        let inherited = held.filter_map(|(partition, entry)| {
+            Some((partition.topic().to_owned(), entry.read_as.clone()?))
+        });
+        let mut reign = Self {
+            generation,
+            author: world.settings.author.clone(),
+            roster,
+            inherited: inherited.collect(),
+            rebalance: Rebalance::new(generation, recovered.entries, recovered.seats),
+            triggers: Triggers::new(world.settings.trigger, now.moment),
+            workloads: Workloads::default(),
+            reports: BTreeMap::new(),
+            decisions: VecDeque::new(),
+            totals: Totals::default(),
+            gaps: Gaps::default(),
+            events_next,
+            commands_next,
+            saved: None,
+            saved_at: now.moment,
+            began: now.moment,
+            is_traced: false,
+            repeated_at: now.moment,
+        };
+        let mut actions = vec![Action::Note(took_over)];
+        if is_traced {
+            reign.is_traced = true;
+            actions.extend(reign.rebalance(rebalance::Event::Traced, now));
+        }
+        actions.extend(fleet.into_iter().flat_map(|event| reign.hear_fleet(event, now)));
+        // The first commands of the reign: everybody learns of it, and answers it.
+        actions.extend(reign.rebalance(rebalance::Event::Tick, now));
+        (reign, actions)
+    }
+
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    pub(super) fn tick(&mut self, world: &World, now: Now, rng: &mut ChaCha8Rng) -> Vec<Action> {
+        let mut actions = self.update_sources(world, now);
+        actions.extend(self.trace(now));
+        for verdict in self.roster.tick(now.moment, rng) {
+            actions.extend(self.obey_roster(verdict, now));
+        }
+        if now.moment.saturating_since(self.repeated_at) >= REPEAT_INTERVAL {
+            self.repeated_at = now.moment;
+            actions.extend(self.rebalance(rebalance::Event::Tick, now));
+        }
+        self.note_who_is_heard(now);
+        actions.extend(self.remove_whom_nobody_can_tell());
+        if world.is_complete() && self.workloads.is_surveyed() {
+            actions.extend(self.plan(world, now));
+        }
+        actions.extend(self.save_if_due(world, now));
+        actions
+    }
+
+    /// How topics are read from now on: by their entries, or, where a topic has neither an entry nor
+    /// a tombstone, as before.
+    fn update_sources(&mut self, world: &World, now: Now) -> Vec<Action> {
+        if !world.is_complete() {
+            return vec![];
+        }
+        let services = &world.services;
+        let is_orphan =
+            |topic: &str| !services.is_stopped(topic) && !services.topics().contains_key(topic);
+        let orphans = self.inherited.iter().filter(|(topic, _)| is_orphan(topic));
+        let mut sources = world.sources();
+        sources.extend(orphans.map(|(topic, source)| (topic.clone(), source.clone())));
+        if *self.rebalance.sources() == sources {
+            return vec![];
+        }
+        self.rebalance(rebalance::Event::Sources(sources), now)
+    }
+
+    /// A partition whose last owner is not known is given out only when it is certain that nobody
+    /// reads it: all who live are known to the fleet, or whoever else lived has lapsed.
+    fn trace(&mut self, now: Now) -> Vec<Action> {
+        if self.is_traced {
+            return vec![];
+        }
+        let is_known = |beat: &Heartbeat| self.workloads.has_process(beat.consumer, beat.pid);
+        let all_known = self.roster.lives().values().all(|life| is_known(&life.heartbeat));
+        let patience = Duration::from_millis(TTL_MS + MARGIN_MS);
+        let waited = now.moment.saturating_since(self.began) > patience;
+        if !(waited || self.workloads.is_surveyed() && all_known) {
+            return vec![];
+        }
+        self.is_traced = true;
+        self.rebalance(rebalance::Event::Traced, now)
+    }
+
+    pub(super) fn obey_roster(&mut self, verdict: Verdict, now: Now) -> Vec<Action> {
+        let (consumer, incarnation, why) = match verdict {
+            Verdict::WriteMarker(nonce) => {
+                return vec![marker(Destination::Events, &self.author, nonce)];
+            }
+            Verdict::Ended { consumer, incarnation, why } => (consumer, incarnation, why),
+        };
+        let entries = self.rebalance.entries().values();
+        let held = entries
+            .filter(|entry| entry.holder().is_some_and(|holder| holder.incarnation == incarnation));
+        let partitions = held.count();
+        self.reports.remove(&incarnation);
+        let is_current = self.rebalance.taker(consumer).is_none_or(|taker| taker == incarnation);
+        let actions = self.rebalance(rebalance::Event::Ended(incarnation), now);
+        if is_current {
+            self.workloads.incarnation_ended(consumer, why, now.moment);
+        }
+        if partitions > 0 && !self.workloads.ending().contains(&consumer) {
+            self.triggers.note(Occasion::ConsumerDied(consumer));
+        }
+        let note = Note::IncarnationEnded { consumer, incarnation, why, partitions };
+        [vec![Action::Note(note)], actions].concat()
+    }
+
+    pub(super) fn hear_fleet(&mut self, event: FleetEvent, now: Now) -> Vec<Action> {
+        let note = match event {
+            FleetEvent::Surveyed { running, ended } => {
+                self.workloads.survey(&running);
+                for (consumer, pid) in ended {
+                    self.roster.confirm_end(consumer, pid);
+                }
+                return vec![];
+            }
+            FleetEvent::Started { consumer, pid } => {
+                self.workloads.started(consumer, pid);
+                Note::ConsumerStarted { consumer, pid }
+            }
+            FleetEvent::Exited { consumer, pid, how, is_expected } => {
+                self.workloads.exited(consumer);
+                self.roster.confirm_end(consumer, pid);
+                self.totals.consumers_crashed += u64::from(!is_expected);
+                Note::ConsumerExited { consumer, pid, how, is_expected }
+            }
+            FleetEvent::Failing { consumer, failures, reason } => {
+                self.workloads.failing(consumer, failures, now.moment);
+                Note::ConsumerFailing { consumer, failures, reason }
+            }
+            FleetEvent::Removed { consumer } => {
+                self.workloads.removed(consumer);
+                self.totals.consumers_removed += 1;
+                Note::ConsumerRemoved(consumer)
+            }
+        };
+        vec![Action::Note(note)]
+    }
+
+    fn note_who_is_heard(&mut self, now: Now) {
+        let known = self.workloads.known().keys();
+        let living = self.roster.lives().values().map(|life| &life.heartbeat.consumer);
+        let all: Vec<ConsumerId> = known.chain(living).copied().collect();
+        for consumer in all {
+            let is_heard = self.rebalance.taker(consumer).is_some() || self.is_by_hand(consumer);
+            self.workloads.note_heard(consumer, is_heard, now.moment);
+        }
+    }
+
+    /// One that is to end but has no living incarnation cannot be told by a command.
+    fn remove_whom_nobody_can_tell(&mut self) -> Vec<Action> {
+        let has_seat =
+            |consumer| self.rebalance.seats().values().any(|seat| seat.consumer == consumer);
+        let untold: Vec<ConsumerId> = self
+            .workloads
+            .ending()
+            .iter()
+            .copied()
+            .filter(|consumer| !has_seat(*consumer))
+            .collect();
+        let mut actions = vec![];
+        for consumer in untold {
+            if !self.workloads.known().contains_key(&consumer) {
+                self.workloads.forget(consumer); // Nobody's: it ended.
+            } else if self.workloads.leave(consumer) {
+                actions.push(Action::Fleet(FleetCommand::Remove { consumer }));
+            }
+        }
+        actions
+    }
+
+    /// Passes an event to the rebalance, and turns what it wants into actions.
+    pub(super) fn rebalance(&mut self, event: rebalance::Event, now: Now) -> Vec<Action> {
+        let wanted = self.rebalance.handle(event, now.moment);
+        wanted.into_iter().flat_map(|action| self.obey_rebalance(action)).collect()
+    }
+
+    fn obey_rebalance(&mut self, action: rebalance::Action) -> Vec<Action> {
+        match action {
+            rebalance::Action::Send { consumer, assign } => {
+                let leaves = assign.end
+                    && self.workloads.ending().contains(&consumer)
+                    && self.workloads.leave(consumer);
+                let to = Destination::Consumer(consumer);
+                let write = Action::Write { to, message: assign.into() };
+                let remove = Action::Fleet(FleetCommand::Remove { consumer });
+                if leaves { vec![remove, write] } else { vec![write] }
+            }
+            rebalance::Action::Owned { partition, from, to } => {
+                self.totals.moves += u64::from(from.is_some_and(|from| from != to));
+                vec![Action::Note(Note::Moved { partition, from, to })]
+            }
+            rebalance::Action::Failed { partition, consumer, reason } => {
+                vec![Action::Note(Note::OpenFailed { partition, consumer, reason })]
+            }
+        }
+    }
+
+    pub(super) fn is_by_hand(&self, consumer: ConsumerId) -> bool {
+        let mut lives = self.roster.lives().values();
+        lives.any(|life| life.heartbeat.consumer == consumer && is_by_hand(&life.heartbeat))
+    }
+
+    pub(super) fn configuration_changed(&mut self, what: &str) {
+        self.triggers.note(Occasion::ConfigurationChanged(what.into()));
+    }
+
+    pub(super) fn catalog_changed(&mut self, changes: &[String]) {
+        for change in changes {
+            self.configuration_changed(change);
+        }
+    }
+
+    pub(super) fn asked(&mut self, request: &Request) {
+        let by = match request {
+            Request::Start(start) => format!("a request to read {}", start.topic),
+            Request::Stop(stop) => format!("a request not to read {}", stop.topic),
+        };
+        self.triggers.note(Occasion::Asked(by));
+    }
+
+    pub(super) fn written(&mut self, consumer: ConsumerId, next: u64) {
+        let known = self.commands_next.entry(consumer).or_default();
+        *known = next.max(*known);
+    }
+}
+
+pub(super) fn is_by_hand(heartbeat: &Heartbeat) -> bool {
+    heartbeat.extra.contains_key(BY_HAND)
+}
+
+/// An incarnation of which only commands tell: it has the usual time to show that it lives.
+fn trace(incarnation: Incarnation, seat: &Seat) -> Heartbeat {
+    Heartbeat {
+        consumer: seat.consumer,
+        incarnation,
+        number: 0,
+        process_started_ms: 0,
+        pid: 0,
+        pod_uid: None,
+        ttl_ms: TTL_MS,
+        margin_ms: MARGIN_MS,
+        lock_held: false,
+        command_read: None,
+        address: None,
+        draining: false,
+        extra: Extra::new(),
+    }
+}

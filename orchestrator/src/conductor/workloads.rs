@@ -1,0 +1,179 @@
+//! Pure. The consumers that the fleet runs, as far as it told, and who of them can be counted on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use common::identity::ConsumerId;
+use common::moment::Moment;
+
+use crate::roster::End;
+
+/// Failures in a row from which on a consumer is not counted on.
+const FAILURES_MAX: u32 = 3;
+/// For so long after the last of them.
+const FAILING: Duration = Duration::from_secs(60);
+/// How long a consumer may be silent after it was created or its process ended.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+/// How long after its lease lapsed: whoever only lost touch is back at once.
+const LAPSE_PATIENCE: Duration = Duration::from_secs(4);
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Workload {
+    pub(super) pid: Option<u32>,
+    pub(super) failures: u32,
+    failed_at: Option<Moment>,
+    /// The fleet was told to remove it.
+    is_leaving: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Workloads {
+    known: BTreeMap<ConsumerId, Workload>,
+    /// Those that are to end once they hold nothing.
+    ending: BTreeSet<ConsumerId>,
+    /// When a consumer that is not heard counts as absent.
+    absent_from: BTreeMap<ConsumerId, Moment>,
+    is_surveyed: bool,
+}
+
+impl Workloads {
+    pub(super) fn survey(&mut self, running: &BTreeMap<ConsumerId, u32>) {
+        self.is_surveyed = true;
+        for (consumer, pid) in running {
+            self.known.entry(*consumer).or_default().pid = Some(*pid);
+        }
+    }
+
+    pub(super) fn is_surveyed(&self) -> bool {
+        self.is_surveyed
+    }
+
+    pub(super) fn created(&mut self, consumer: ConsumerId) {
+        self.known.insert(consumer, Workload::default());
+    }
+
+    pub(super) fn started(&mut self, consumer: ConsumerId, pid: u32) {
+        self.known.entry(consumer).or_default().pid = Some(pid);
+    }
+
+    pub(super) fn exited(&mut self, consumer: ConsumerId) {
+        if let Some(workload) = self.known.get_mut(&consumer) {
+            workload.pid = None;
+        }
+    }
+
+    pub(super) fn failing(&mut self, consumer: ConsumerId, failures: u32, now: Moment) {
+        let workload = self.known.entry(consumer).or_default();
+        workload.failures = failures;
+        workload.failed_at = Some(now);
+    }
+
+    pub(super) fn removed(&mut self, consumer: ConsumerId) {
+        self.known.remove(&consumer);
+        self.forget(consumer);
+    }
+
+    /// A consumer of nobody's fleet is gone.
+    pub(super) fn forget(&mut self, consumer: ConsumerId) {
+        self.ending.remove(&consumer);
+        self.absent_from.remove(&consumer);
+    }
+
+    /// Whether the fleet is to be told now: it is told once.
+    pub(super) fn leave(&mut self, consumer: ConsumerId) -> bool {
+        let workload = self.known.get_mut(&consumer);
+        workload.is_some_and(|workload| !std::mem::replace(&mut workload.is_leaving, true))
+    }
+
+    pub(super) fn end(&mut self, consumers: impl IntoIterator<Item = ConsumerId>) {
+        self.ending.extend(consumers);
+    }
+
+    pub(super) fn ending(&self) -> &BTreeSet<ConsumerId> {
+        &self.ending
+    }
+
+    pub(super) fn known(&self) -> &BTreeMap<ConsumerId, Workload> {
+        &self.known
+    }
+
+    pub(super) fn has_process(&self, consumer: ConsumerId, pid: u32) -> bool {
+        self.known.get(&consumer).is_some_and(|workload| workload.pid == Some(pid))
+    }
+
+    /// A living incarnation takes partitions, or none does.
+    pub(super) fn note_heard(&mut self, consumer: ConsumerId, is_heard: bool, now: Moment) {
+        if is_heard {
+            self.absent_from.remove(&consumer);
+        } else {
+            self.absent_from.entry(consumer).or_insert(now + START_PATIENCE);
+        }
+    }
+
+    pub(super) fn incarnation_ended(&mut self, consumer: ConsumerId, why: End, now: Moment) {
+        let patience = match why {
+            End::LeaseLapsed => LAPSE_PATIENCE,
+            End::Confirmed => START_PATIENCE,
+        };
+        self.absent_from.insert(consumer, now + patience);
+    }
+
+    pub(super) fn is_heard(&self, consumer: ConsumerId) -> bool {
+        !self.absent_from.contains_key(&consumer)
+    }
+
+    pub(super) fn is_absent(&self, consumer: ConsumerId, now: Moment) -> bool {
+        self.absent_from.get(&consumer).is_some_and(|from| now >= *from)
+    }
+
+    pub(super) fn is_failing(&self, consumer: ConsumerId, now: Moment) -> bool {
+        self.known.get(&consumer).is_some_and(|workload| {
+            let is_recent = |at: Moment| now.saturating_since(at) < FAILING;
+            workload.failures >= FAILURES_MAX && workload.failed_at.is_some_and(is_recent)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: ConsumerId = ConsumerId(1);
+
+    fn at(seconds: u64) -> Moment {
+        Moment::since_boot(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn who_only_lost_touch_is_waited_for_less_than_who_has_to_start() {
+        let mut workloads = Workloads::default();
+        workloads.created(ONE);
+        workloads.note_heard(ONE, false, at(0));
+        workloads.note_heard(ONE, false, at(19));
+        assert!(!workloads.is_absent(ONE, at(19)) && workloads.is_absent(ONE, at(20)));
+        workloads.note_heard(ONE, true, at(21));
+        assert!(workloads.is_heard(ONE));
+        workloads.incarnation_ended(ONE, End::LeaseLapsed, at(30));
+        assert!(!workloads.is_absent(ONE, at(33)) && workloads.is_absent(ONE, at(34)));
+    }
+
+    #[test]
+    fn the_fleet_is_told_once_to_remove_a_consumer() {
+        let mut workloads = Workloads::default();
+        assert!(!workloads.leave(ONE), "it has none");
+        workloads.created(ONE);
+        assert!(workloads.leave(ONE) && !workloads.leave(ONE));
+        workloads.removed(ONE);
+        workloads.created(ONE);
+        assert!(workloads.leave(ONE), "it is another one");
+    }
+
+    #[test]
+    fn failures_are_forgiven_after_a_while() {
+        let mut workloads = Workloads::default();
+        workloads.failing(ONE, 2, at(0));
+        assert!(!workloads.is_failing(ONE, at(0)));
+        workloads.failing(ONE, 3, at(1));
+        assert!(workloads.is_failing(ONE, at(60)) && !workloads.is_failing(ONE, at(61)));
+    }
+}

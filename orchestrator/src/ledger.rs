@@ -1,0 +1,169 @@
+//! Pure. What partition 0 of the controller topic tells, leader or not: the last snapshot and what people asked since.
+
+use common::messages::command::LeaderStarted;
+use common::messages::request::{StartConsuming, StopConsuming};
+use common::messages::snapshot::Snapshot;
+use common::term::Generation;
+
+use crate::wishes::Wishes;
+
+/// A request of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    Start(StartConsuming),
+    Stop(StopConsuming),
+}
+
+/// The log of partition 0, folded.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    generation: Option<Generation>,
+    started: Option<LeaderStarted>,
+    /// With the offset of its first record.
+    snapshot: Option<(u64, Snapshot)>,
+    /// With their offsets: those that the snapshot does not include.
+    requests: Vec<(u64, Request)>,
+    /// The first offset that was not read.
+    next: u64,
+}
+
+impl Ledger {
+    /// Everything below `next` has been read.
+    pub fn advance(&mut self, next: u64) {
+        self.next = self.next.max(next);
+    }
+
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub fn take_started(&mut self, generation: Generation, started: LeaderStarted) {
+        if self.generation < Some(generation) {
+            self.generation = Some(generation);
+            self.started = Some(started);
+        }
+    }
+
+    /// Of a reign whose beginning was removed by retention this is all that is left.
+    pub fn take_alive(&mut self, generation: Generation) {
+        self.generation = self.generation.max(Some(generation));
+    }
+
+    /// It counts only under the generation of the last `LeaderStarted` before it. Returns whether it
+    /// does.
+    pub fn take_snapshot(&mut self, first: u64, snapshot: Snapshot) -> bool {
+        let counts = self.generation.is_none_or(|generation| generation == snapshot.generation);
+        if counts {
+            self.requests.retain(|(offset, _)| *offset >= snapshot.requests_offset);
+            self.snapshot = Some((first, snapshot));
+        }
+        counts
+    }
+
+    pub fn take_request(&mut self, offset: u64, request: Request) {
+        self.requests.push((offset, request));
+    }
+
+    /// The author's record of the highest generation, if it is still in the log.
+    pub fn started(&self) -> Option<&LeaderStarted> {
+        self.started.as_ref()
+    }
+
+    pub fn has_leader(&self) -> bool {
+        self.generation.is_some()
+    }
+
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref().map(|(_, snapshot)| snapshot)
+    }
+
+    /// Where the last snapshot that counts begins.
+    pub fn snapshot_offset(&self) -> Option<u64> {
+        self.snapshot.as_ref().map(|(first, _)| *first)
+    }
+
+    /// What holds by now of all that people asked.
+    pub fn wishes(&self) -> Wishes {
+        let saved = self.snapshot().map(|snapshot| snapshot.requests.as_slice());
+        let mut wishes = Wishes::from_standing(saved.unwrap_or_default());
+        for (_, request) in &self.requests {
+            match request {
+                Request::Start(start) => wishes.start(start),
+                Request::Stop(stop) => wishes.stop(stop),
+            }
+        }
+        wishes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use common::identity::{Nonce, TopicId};
+    use common::messages::Extra;
+    use common::partition::TopicPartition;
+    use common::term::Sequence;
+
+    use super::*;
+    use crate::plan::snapshot::Wish;
+
+    fn snapshot(generation: u64, requests_offset: u64, wishes: &Wishes) -> Snapshot {
+        Snapshot {
+            generation: Generation(generation),
+            sequence: Sequence(0),
+            query: None,
+            requests_offset,
+            events_offset: 0,
+            controller_offsets: BTreeMap::new(),
+            consumers: vec![],
+            partitions: vec![],
+            requests: wishes.to_standing(),
+            extra: Extra::new(),
+        }
+    }
+
+    fn started(ledger: &mut Ledger, generation: u64) {
+        let started = LeaderStarted {
+            nonce: Nonce(1),
+            author: "me".into(),
+            generation: None,
+            controller_topic_id: TopicId(uuid::Uuid::nil()),
+            extra: Extra::new(),
+        };
+        ledger.take_started(Generation(generation), started);
+    }
+
+    fn stop(topic: &str) -> StopConsuming {
+        StopConsuming { topic: topic.into(), partitions: vec![], extra: Extra::new() }
+    }
+
+    fn wish(ledger: &Ledger, topic: &str) -> Wish {
+        ledger.wishes().of(&TopicPartition::new(topic, 0))
+    }
+
+    /// A request that was on its way when the snapshot was written is in exactly one of both.
+    #[test]
+    fn requests_that_a_snapshot_does_not_include_are_kept() {
+        let mut ledger = Ledger::default();
+        started(&mut ledger, 2);
+        ledger.take_request(3, Request::Stop(stop("a")));
+        ledger.take_request(5, Request::Stop(stop("b")));
+        let mut included = Wishes::default();
+        included.stop(&stop("a"));
+        assert!(ledger.take_snapshot(6, snapshot(2, 5, &included)));
+        assert_eq!((wish(&ledger, "a"), wish(&ledger, "b")), (Wish::Excluded, Wish::Excluded));
+        assert_eq!(ledger.requests.len(), 1);
+    }
+
+    #[test]
+    fn a_deposed_leaders_snapshot_counts_for_nothing() {
+        let mut ledger = Ledger::default();
+        started(&mut ledger, 2);
+        started(&mut ledger, 7);
+        assert!(!ledger.take_snapshot(8, snapshot(2, 0, &Wishes::default())));
+        assert_eq!(ledger.snapshot_offset(), None);
+        assert!(ledger.take_snapshot(9, snapshot(7, 0, &Wishes::default())));
+        assert_eq!(ledger.snapshot_offset(), Some(9));
+    }
+}

@@ -1,0 +1,59 @@
+//! The orchestrator's process.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use common::crypto::install_crypto_provider;
+use common::kafka::config_file::ConfigFileError;
+use common::shutdown::Shutdown;
+use orchestrator::args::{ArgsError, Command, parse};
+use orchestrator::command_line::{send, service, status};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    install_crypto_provider();
+    let program = match parse(std::env::args_os()) {
+        Ok(program) => program,
+        Err(error) => {
+            // Nobody is left to be told if this cannot be printed.
+            let _ = error.print();
+            let is_answer =
+                [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind());
+            return ExitCode::from(if is_answer { 0 } else { 2 });
+        }
+    };
+    match carry_out(program.command).await {
+        Ok(said) => {
+            if !said.is_empty() {
+                println!("{said}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("orchestrator: {error:#}");
+            let is_input = error.is::<ArgsError>() || error.is::<ConfigFileError>();
+            ExitCode::from(if is_input { 2 } else { 1 })
+        }
+    }
+}
+
+/// Returns what to print.
+async fn carry_out(command: Command) -> anyhow::Result<String> {
+    match command {
+        Command::Run(args) => {
+            args.check()?;
+            args.telemetry.install()?;
+            orchestrator::run::run(*args, Shutdown::install()?).await?;
+            Ok(String::new())
+        }
+        Command::Status(args) => Ok(status::status(&args).await?),
+        Command::Send(args) => {
+            args.request.topics().telemetry.install()?;
+            Ok(send::send(&args).await?)
+        }
+        Command::Service(args) => {
+            args.command.topics().telemetry.install()?;
+            Ok(service::service(&args).await?)
+        }
+    }
+}

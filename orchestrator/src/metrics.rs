@@ -1,0 +1,311 @@
+//! Pure. What the orchestrator counts.
+
+use std::sync::atomic::AtomicU64;
+
+use common::identity::ConsumerId;
+use common::kafka::client_events::ClientMetrics;
+use common::messages::event::{NoticeClass, RefusalClass};
+use common::messages::snapshot::Ownership;
+use common::metrics::Metrics;
+use common::partition::TopicPartition;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+use crate::conductor::action::Note;
+use crate::decision::Decision;
+use crate::roster::End;
+use crate::status::{PartitionStatus, RateTrust, Role, Status};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabel {
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabel {
+    topic: String,
+    partition: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct ConsumerLabel {
+    consumer: u32,
+}
+
+type ByPartition = Family<PartitionLabel, Gauge>;
+type ByConsumer = Family<ConsumerLabel, Gauge>;
+
+/// The metrics of one orchestrator. Clones count into the same ones.
+#[derive(Clone, Debug)]
+pub struct OrchestratorMetrics {
+    pub clients: ClientMetrics,
+    leader: Gauge,
+    generation: Gauge,
+    frozen: Gauge,
+    consumers: Gauge,
+    partitions: Family<StateLabel, Gauge>,
+    owner: ByPartition,
+    unowned: Family<PartitionLabel, Gauge<f64, AtomicU64>>,
+    load: ByConsumer,
+    capacity: ByConsumer,
+    plans: Family<ReasonLabel, Counter>,
+    moves: Family<ReasonLabel, Counter>,
+    r_score: Counter<f64, AtomicU64>,
+    move_gap: Histogram,
+    open_failures: Counter,
+    ended: Family<ClassLabel, Counter>,
+    exits: Family<ClassLabel, Counter>,
+    refused: Family<ClassLabel, Counter>,
+    notices: Family<ClassLabel, Counter>,
+    malformed: Family<ClassLabel, Counter>,
+    anomalies: Counter,
+    service_errors: Gauge,
+    pub write_failures: Counter,
+    pub journal_failures: Counter,
+}
+
+impl OrchestratorMetrics {
+    pub fn declare(metrics: &mut Metrics) -> Self {
+        let buckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0];
+        Self {
+            leader: gauge(metrics, "leader", "1 if this orchestrator leads"),
+            generation: gauge(metrics, "generation", "The reign that is the last by the log"),
+            frozen: gauge(
+                metrics,
+                "frozen",
+                "1 if no measurement has come for a while, so that nothing is moved that need not be",
+            ),
+            consumers: gauge(metrics, "consumers", "Consumers that exist"),
+            partitions: metrics.declare(
+                "partitions",
+                "Partitions that are to be read, by state of their ownership",
+                Family::default(),
+            ),
+            owner: metrics.declare(
+                "partition_owner",
+                "The number of the consumer that holds a partition, 0 for none",
+                Family::default(),
+            ),
+            unowned: metrics.declare(
+                "partition_unowned_seconds",
+                "For how long nobody has held a partition that is to be read",
+                Family::default(),
+            ),
+            load: metrics.declare(
+                "consumer_load_bytes_per_second",
+                "What the partitions of a consumer ask for",
+                Family::default(),
+            ),
+            capacity: metrics.declare(
+                "consumer_capacity_bytes_per_second",
+                "What a consumer sustains",
+                Family::default(),
+            ),
+            plans: metrics.declare("plans", "Plans that changed something", Family::default()),
+            moves: metrics.declare(
+                "planned_moves",
+                "Changes of owner that were planned, by reason",
+                Family::default(),
+            ),
+            r_score: metrics.declare(
+                "r_score",
+                "Sum of the write rates that plans moved, divided by the capacity of a consumer",
+                Counter::default(),
+            ),
+            move_gap: metrics.declare(
+                "move_gap_seconds",
+                "Time from the last poll at the old owner to the first answered one at the new",
+                Histogram::new(buckets),
+            ),
+            open_failures: counter(
+                metrics,
+                "open_failures",
+                "Partitions that a consumer could not open, or could not go on with",
+            ),
+            ended: metrics.declare(
+                "incarnations_ended",
+                "Incarnations of consumers that ended, by how that is known",
+                Family::default(),
+            ),
+            exits: metrics.declare(
+                "consumer_exits",
+                "Processes of consumers that ended, told to or not",
+                Family::default(),
+            ),
+            refused: metrics.declare(
+                "refused_commands",
+                "Records on consumers' partitions that changed nothing, as consumers told",
+                Family::default(),
+            ),
+            notices: metrics.declare(
+                "notices",
+                "What consumers told that a person should know, by class",
+                Family::default(),
+            ),
+            malformed: metrics.declare(
+                "malformed_records",
+                "Records of our own topics that cannot be read or do not belong there",
+                Family::default(),
+            ),
+            anomalies: counter(metrics, "anomalies", "Measured values that cannot be true"),
+            service_errors: gauge(
+                metrics,
+                "service_errors",
+                "Entries of the service topic that cannot be read",
+            ),
+            write_failures: counter(
+                metrics,
+                "write_failures",
+                "Messages that were not acknowledged in time",
+            ),
+            journal_failures: counter(
+                metrics,
+                "journal_failures",
+                "Decisions that could not be written to the journal",
+            ),
+            clients: ClientMetrics::declare(metrics),
+        }
+    }
+
+    /// Shows what is; series of what has gone are removed.
+    pub fn show(&self, status: &Status, unowned_seconds: impl Fn(&TopicPartition) -> f64) {
+        self.leader.set((status.role != Role::Standby).into());
+        let generation = status.generation.map_or(0, |generation| generation.0);
+        self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.frozen.set((status.trust == RateTrust::Frozen).into());
+        self.consumers.set(count(status.consumers.len()));
+        self.service_errors.set(count(status.service_errors.len()));
+        for (state, label) in STATES {
+            let in_state = status.partitions.values().filter(|found| found.state == state);
+            self.partitions
+                .get_or_create(&StateLabel { state: label })
+                .set(count(in_state.count()));
+        }
+        self.owner.clear();
+        self.unowned.clear();
+        for (partition, found) in &status.partitions {
+            self.show_partition(partition, found, unowned_seconds(partition));
+        }
+        self.load.clear();
+        self.capacity.clear();
+        for consumer in &status.consumers {
+            let label = ConsumerLabel { consumer: consumer.consumer.0 };
+            let rate = |rate: u64| i64::try_from(rate).unwrap_or(i64::MAX);
+            self.load.get_or_create(&label).set(rate(consumer.load.0));
+            self.capacity.get_or_create(&label).set(rate(consumer.capacity.0));
+        }
+    }
+
+    fn show_partition(&self, partition: &TopicPartition, found: &PartitionStatus, unowned: f64) {
+        let (topic, number) = (partition.topic().to_owned(), partition.partition());
+        let label = PartitionLabel { topic, partition: number };
+        let owner = found.owner.map_or(0, |owner: ConsumerId| i64::from(owner.0));
+        self.owner.get_or_create(&label).set(owner);
+        self.unowned.get_or_create(&label).set(unowned);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a metric needs no 53 bits")]
+    pub fn count_decision(&self, decision: &Decision) {
+        let label = |reason: &str| ReasonLabel { reason: reason.into() };
+        self.plans.get_or_create(&label(&decision.trigger)).inc();
+        for planned in &decision.moves {
+            self.moves.get_or_create(&label(&planned.cause)).inc();
+        }
+        self.r_score.inc_by(decision.r_score_milli as f64 / 1_000.0);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a metric needs no 53 bits")]
+    pub fn count(&self, note: &Note) {
+        let count = |family: &Family<ClassLabel, Counter>, class: &'static str| {
+            family.get_or_create(&ClassLabel { class }).inc();
+        };
+        match note {
+            Note::MoveGap { gap_ms, .. } => self.move_gap.observe(*gap_ms as f64 / 1_000.0),
+            Note::OpenFailed { .. } => {
+                self.open_failures.inc();
+            }
+            Note::IncarnationEnded { why, .. } => {
+                let class = match why {
+                    End::LeaseLapsed => "lease_lapsed",
+                    End::Confirmed => "confirmed",
+                };
+                count(&self.ended, class);
+            }
+            Note::ConsumerExited { is_expected, .. } => {
+                count(&self.exits, if *is_expected { "expected" } else { "unexpected" });
+            }
+            Note::Refused(refused) => count(&self.refused, refusal(refused.class)),
+            Note::Notice(notice) => count(&self.notices, notice_word(notice.class)),
+            Note::Malformed { log, .. } => count(&self.malformed, log.label()),
+            Note::Anomaly(_) => {
+                self.anomalies.inc();
+            }
+            Note::Lead(_)
+            | Note::Deposed { .. }
+            | Note::TookOver { .. }
+            | Note::Moved { .. }
+            | Note::ConsumerStarted { .. }
+            | Note::ConsumerFailing { .. }
+            | Note::ConsumerRemoved(_)
+            | Note::ServiceEntry { .. }
+            | Note::Topic(_)
+            | Note::Configuration(_) => {}
+        }
+    }
+}
+
+const STATES: [(Ownership, &str); 5] = [
+    (Ownership::Unowned, "unowned"),
+    (Ownership::Assigning, "assigning"),
+    (Ownership::Owned, "owned"),
+    (Ownership::Revoking, "revoking"),
+    (Ownership::Blocked, "blocked"),
+];
+
+fn gauge(metrics: &mut Metrics, name: &str, help: &str) -> Gauge {
+    metrics.declare(name, help, Gauge::default())
+}
+
+fn counter(metrics: &mut Metrics, name: &str, help: &str) -> Counter {
+    metrics.declare(name, help, Counter::default())
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn refusal(class: RefusalClass) -> &'static str {
+    match class {
+        RefusalClass::UnknownKind => "unknown_kind",
+        RefusalClass::Malformed => "malformed",
+        RefusalClass::StaleGeneration => "stale_generation",
+        RefusalClass::OtherIncarnation => "other_incarnation",
+        RefusalClass::NotForConsumers => "not_for_consumers",
+    }
+}
+
+fn notice_word(class: NoticeClass) -> &'static str {
+    match class {
+        NoticeClass::Gap => "gap",
+        NoticeClass::PositionLost => "position_lost",
+        NoticeClass::TopicReplaced => "topic_replaced",
+        NoticeClass::ForeignCommit => "foreign_commit",
+        NoticeClass::Fenced => "fenced",
+        NoticeClass::LeaseLapsed => "lease_lapsed",
+        NoticeClass::Blocked => "blocked",
+        NoticeClass::StateSetAside => "state_set_aside",
+    }
+}

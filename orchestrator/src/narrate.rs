@@ -1,0 +1,77 @@
+//! IO. What happens, as lines of the log.
+
+use common::messages::event::NoticeClass;
+use tracing::{error, info, warn};
+
+use crate::conductor::action::Note;
+
+/// Writes a note to the log.
+pub fn narrate(note: &Note) {
+    match note {
+        Note::Lead(generation) => info!(%generation, "became the leader"),
+        Note::Deposed { by } => warn!(generation = %by, "was deposed by another orchestrator"),
+        Note::TookOver { partitions, incarnations } => {
+            info!(partitions, incarnations, "read what the reigns before left");
+        }
+        Note::Moved { partition, from: Some(from), to } if from != to => {
+            info!(%partition, %from, %to, "a partition moved");
+        }
+        Note::Moved { partition, to, .. } => info!(%partition, %to, "a partition has its owner"),
+        Note::MoveGap { partition, gap_ms } => {
+            tracing::debug!(%partition, gap_ms, "a partition was not read while it moved");
+        }
+        Note::OpenFailed { partition, consumer, reason } => {
+            warn!(%partition, %consumer, reason, "a partition could not be read");
+        }
+        Note::IncarnationEnded { consumer, incarnation, why, partitions } => {
+            info!(%consumer, %incarnation, ?why, partitions, "an incarnation ended");
+        }
+        Note::ConsumerStarted { consumer, pid } => info!(%consumer, pid, "started a consumer"),
+        Note::ConsumerExited { consumer, pid, how, is_expected: true } => {
+            info!(%consumer, pid, how, "a consumer ended");
+        }
+        Note::ConsumerExited { consumer, pid, how, is_expected: false } => {
+            warn!(%consumer, pid, how, "a consumer ended without being told to");
+        }
+        Note::ConsumerFailing { consumer, failures, reason } => {
+            warn!(%consumer, failures, reason, "a consumer failed and is started again");
+        }
+        Note::ConsumerRemoved(consumer) => info!(%consumer, "removed a consumer"),
+        Note::Refused(refused) => warn!(
+            consumer = %refused.consumer,
+            class = ?refused.class,
+            event_type = refused.event_type,
+            offset = refused.controller_offset,
+            text = refused.text,
+            "a consumer refused a command"
+        ),
+        Note::Notice(notice) => {
+            let partition = notice.partition.as_ref().map(ToString::to_string).unwrap_or_default();
+            let (consumer, class, text) = (notice.consumer, notice.class, &notice.text);
+            let (from, to) = (notice.from, notice.to);
+            match class {
+                NoticeClass::Gap
+                | NoticeClass::PositionLost
+                | NoticeClass::TopicReplaced
+                | NoticeClass::Blocked => {
+                    error!(%consumer, ?class, partition, ?from, ?to, text, "a person should look");
+                }
+                NoticeClass::ForeignCommit
+                | NoticeClass::Fenced
+                | NoticeClass::LeaseLapsed
+                | NoticeClass::StateSetAside => {
+                    warn!(%consumer, ?class, partition, ?from, ?to, text, "a consumer recovered");
+                }
+            }
+        }
+        Note::Malformed { log, error } => {
+            warn!(topic = log.label(), error, "a record changed nothing");
+        }
+        Note::ServiceEntry { key, error } => {
+            warn!(key, error, "a service entry changed nothing");
+        }
+        Note::Topic(change) => info!(change, "a topic changed"),
+        Note::Configuration(change) => info!(change, "the configuration changed"),
+        Note::Anomaly(anomaly) => warn!(%anomaly, "a measured value cannot be true"),
+    }
+}

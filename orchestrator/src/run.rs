@@ -1,0 +1,299 @@
+//! IO. Wires the orchestrator together and goes round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use axum::routing::get;
+use axum::{Json, Router};
+use common::clock::Clock;
+use common::http::{HttpServer, Readiness};
+use common::identity::TopicId;
+use common::kafka::admin::TopicAdmin;
+use common::kafka::clients::{ClientNames, KafkaClients};
+use common::kafka::wire::client::WireClient;
+use common::kafka::wire::cluster::Topics;
+use common::kafka::writer::TopicWriter;
+use common::metrics::Metrics;
+use common::shutdown::Shutdown;
+use rand::SeedableRng as _;
+use rand::rngs::ChaCha8Rng;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::args::{FleetKind, RunArgs};
+use crate::conductor::input::{Input, Now};
+use crate::conductor::{Conductor, Settings};
+use crate::execute::{Executor, ReignTasks, follow_deliveries};
+use crate::fleet::drive::drive;
+use crate::fleet::process::ProcessFleet;
+use crate::journal::Journal;
+use crate::metrics::OrchestratorMetrics;
+use crate::outbox::{Outbox, pump};
+use crate::sense::Sense;
+use crate::state_dir::StateDir;
+use crate::status::Status;
+use crate::takeover::TakeOver;
+use crate::topics::TopicNames;
+
+const TICK: Duration = Duration::from_millis(200);
+/// Inputs and messages that wait.
+const QUEUE: usize = 4_096;
+
+/// What is made first and lives until the end.
+struct Base {
+    args: RunArgs,
+    topics: Arc<TopicNames>,
+    state_dir: StateDir,
+    clients: KafkaClients,
+    wire: WireClient,
+    metrics: OrchestratorMetrics,
+    author: String,
+    controller_topic_id: TopicId,
+    consumer_partitions: u32,
+    rng: ChaCha8Rng,
+}
+
+/// Runs until `shutdown` is requested, then ends the consumers that it leads.
+///
+/// # Errors
+/// If it cannot start, or cannot go on without doing harm.
+pub async fn run(args: RunArgs, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut rng: ChaCha8Rng = rand::make_rng();
+    let state_dir = StateDir::open(&args.state_dir, &mut rng)?;
+    let mut metrics = Metrics::new("orchestrator");
+    let counters = OrchestratorMetrics::declare(&mut metrics);
+    let (readiness, is_ready) = watch::channel(Readiness::not_ready("no broker has answered"));
+    let (status, shown) = watch::channel(Status::default());
+    let pages = Router::new().route("/status", get(move || page(shown.clone())));
+    let server = HttpServer::start(args.listen, Arc::new(metrics), is_ready, pages).await?;
+    let base = prepare(args, state_dir, counters, rng).await?;
+    let ended = go_round(base, status, readiness, shutdown).await;
+    drop(server);
+    ended
+}
+
+async fn page(status: watch::Receiver<Status>) -> Json<Status> {
+    Json(status.borrow().clone())
+}
+
+/// Reaches Kafka and sees to it that our topics are as they must be.
+async fn prepare(
+    args: RunArgs,
+    state_dir: StateDir,
+    metrics: OrchestratorMetrics,
+    mut rng: ChaCha8Rng,
+) -> anyhow::Result<Base> {
+    let topics = Arc::new(args.names.topics());
+    let client_id = "stowage-orchestrator".to_owned();
+    let names = ClientNames { client_id: client_id.clone(), group: args.group_id.clone() };
+    let config = args.kafka.load()?;
+    let wire = WireClient::new(&config, &client_id, ChaCha8Rng::from_rng(&mut rng))?;
+    let clients = KafkaClients::new(config, names, metrics.clients.clone());
+    let consumer_partitions = ensure_topics(&clients, &topics, args.max_consumers).await?;
+    let controller_topic_id = topic_id(&wire, &topics.controller).await?;
+    let author = format!("{}:{}", host_name(), process::id());
+    Ok(Base {
+        args,
+        topics,
+        state_dir,
+        clients,
+        wire,
+        metrics,
+        author,
+        controller_topic_id,
+        consumer_partitions,
+        rng,
+    })
+}
+
+/// Returns how many partitions the controller topic has for consumers.
+async fn ensure_topics(
+    clients: &KafkaClients,
+    topics: &TopicNames,
+    consumers_max: u32,
+) -> anyhow::Result<u32> {
+    let admin = TopicAdmin::connect(clients).await?;
+    let mut consumer_partitions = 0;
+    for spec in topics.specs(consumers_max) {
+        let found = admin.ensure_topic(&spec).await?;
+        if let Some(wrong) = found.wrong_settings.first() {
+            bail!("the topic {} cannot be used: {wrong}", spec.name);
+        }
+        if spec.name == topics.controller {
+            consumer_partitions = found.partitions.saturating_sub(1);
+        }
+    }
+    Ok(consumer_partitions)
+}
+
+async fn topic_id(wire: &WireClient, topic: &str) -> anyhow::Result<TopicId> {
+    let cluster = wire.cluster(Topics::Named(&[topic])).await?;
+    let found = cluster.topics.get(topic);
+    Ok(found.ok_or_else(|| anyhow!("the brokers do not describe the topic {topic}"))?.id)
+}
+
+/// The loop: one input, what follows from it, and so on.
+async fn go_round(
+    base: Base,
+    status: watch::Sender<Status>,
+    readiness: watch::Sender<Readiness>,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let (inputs, mut received) = mpsc::channel(QUEUE);
+    let stop_fleet = Shutdown::manual();
+    let mut conductor = base.conductor();
+    let (mut executor, fleet) = base.start(inputs, status, readiness, stop_fleet.clone())?;
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let ended = loop {
+        let input = tokio::select! {
+            () = shutdown.requested() => break Ok(()),
+            _ = ticks.tick() => Input::Tick,
+            Some(input) = received.recv() => input,
+        };
+        if let Err(error) = obey(&mut conductor, &mut executor, input).await {
+            break Err(error);
+        }
+    };
+    // From here on nothing is decided any more: consumers hand over what they hold, and end.
+    stop_fleet.request();
+    drop(received);
+    fleet.await.context("the fleet's task failed")?;
+    ended
+}
+
+async fn obey(
+    conductor: &mut Conductor,
+    executor: &mut Executor,
+    input: Input,
+) -> anyhow::Result<()> {
+    let actions = conductor.handle(input, now());
+    for action in actions {
+        executor.execute(action).await?;
+    }
+    Ok(())
+}
+
+fn now() -> Now {
+    Now { moment: Clock.now(), timestamp: Clock.timestamp() }
+}
+
+impl Base {
+    fn conductor(&self) -> Conductor {
+        let settings = Settings {
+            author: self.author.clone(),
+            state_dir_id: self.state_dir.id().to_string(),
+            controller_topic: self.topics.controller.clone(),
+            controller_topic_id: self.controller_topic_id,
+            consumer_partitions: self.consumer_partitions,
+            limits: self.args.limits(),
+            demand: self.args.demand_policy(),
+            trigger: self.args.trigger_policy(),
+        };
+        Conductor::new(settings, now(), rand::make_rng())
+    }
+
+    /// Starts every task. The handle is that of the fleet, which ends last.
+    fn start(
+        mut self,
+        inputs: mpsc::Sender<Input>,
+        status: watch::Sender<Status>,
+        readiness: watch::Sender<Readiness>,
+        stop_fleet: Shutdown,
+    ) -> anyhow::Result<(Executor, tokio::task::JoinHandle<()>)> {
+        let sense = Sense {
+            clients: self.clients.clone(),
+            topics: Arc::clone(&self.topics),
+            inputs: inputs.clone(),
+        };
+        let outbox = Outbox::new(TopicWriter::new(self.clients.producer()?), self.topics.clone());
+        let messages = self.start_outbox(outbox.clone(), inputs.clone());
+        let (fleet, fleet_task) = self.start_fleet(inputs.clone(), stop_fleet)?;
+        let asked = BTreeSet::from([self.topics.controller.clone()]);
+        let (asked, to_ask) = watch::channel(asked);
+        tokio::spawn(sense.clone().read_requests());
+        tokio::spawn(sense.clone().read_service());
+        tokio::spawn(sense.clone().read_measurements());
+        tokio::spawn(sense.clone().read_metadata(self.wire, to_ask));
+        let journal = Journal::new(self.state_dir.path());
+        let (clients, topics, author) = (self.clients, self.topics, self.author);
+        let controller_topic_id = self.controller_topic_id;
+        let takeover = move || TakeOver {
+            clients: clients.clone(),
+            outbox: outbox.clone(),
+            controller_topic: topics.controller.clone(),
+            controller_topic_id,
+            author: author.clone(),
+            inputs: inputs.clone(),
+        };
+        let executor = Executor {
+            messages,
+            fleet,
+            asked,
+            status,
+            readiness,
+            journal,
+            metrics: self.metrics,
+            sense,
+            takeover: Box::new(takeover),
+            rng: self.rng,
+            tasks: ReignTasks::default(),
+            unowned: BTreeMap::new(),
+            state_dir: self.state_dir,
+        };
+        Ok((executor, fleet_task))
+    }
+
+    fn start_outbox(
+        &mut self,
+        outbox: Outbox,
+        inputs: mpsc::Sender<Input>,
+    ) -> mpsc::Sender<(crate::conductor::action::Destination, common::messages::Message)> {
+        let (messages, to_write) = mpsc::channel(QUEUE);
+        let (deliveries, delivered) = mpsc::channel(QUEUE);
+        let rng = ChaCha8Rng::from_rng(&mut self.rng);
+        tokio::spawn(pump(outbox, to_write, deliveries, rng));
+        tokio::spawn(follow_deliveries(delivered, inputs, self.metrics.clone()));
+        messages
+    }
+
+    fn start_fleet(
+        &self,
+        inputs: mpsc::Sender<Input>,
+        stop: Shutdown,
+    ) -> anyhow::Result<(mpsc::Sender<crate::fleet::FleetCommand>, tokio::task::JoinHandle<()>)>
+    {
+        let (commands, to_obey) = mpsc::channel(QUEUE);
+        let (events, mut seen) = mpsc::channel(QUEUE);
+        let here = env::current_exe().context("failed to find out where this program lies")?;
+        let here = here.parent().unwrap_or(Path::new("/")).to_owned();
+        let driver = match self.args.fleet {
+            FleetKind::Process => ProcessFleet::new(
+                self.args.launch(&here, self.state_dir.path())?,
+                self.args.grace(),
+            ),
+        };
+        let task = tokio::spawn(drive(driver, to_obey, events, stop));
+        tokio::spawn(async move {
+            while let Some(event) = seen.recv().await {
+                if inputs.send(Input::Fleet(event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok((commands, task))
+    }
+}
+
+/// The name of this machine, as far as it has one.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "host".into() } else { name.into() }
+}
