@@ -280,21 +280,18 @@ impl fmt::Display for Reason {
 }
 
 fn unowned(snapshot: &Snapshot) -> Option<Reason> {
-    let mut unowned = snapshot.partitions.iter().filter(|(_, facts)| {
-        let is_owned = facts.owner.is_some_and(|owner| snapshot.consumers.contains_key(&owner));
-        facts.wish != Wish::Excluded && !is_owned
+    let mut unowned = snapshot.partitions.iter().filter(|(partition, facts)| {
+        facts.wish != Wish::Excluded && snapshot.living_owner(partition).is_none()
     });
     let (first, _) = unowned.next()?;
     Some(Reason::Unowned { partitions: 1 + unowned.count(), first: first.clone() })
 }
 
 fn excluded(snapshot: &Snapshot) -> Option<Reason> {
-    let is_led = |owner: ConsumerId| {
-        snapshot.consumers.get(&owner).is_some_and(|facts| facts.standing != Standing::ByHand)
-    };
     let mut partitions = snapshot.partitions.iter();
-    let found = partitions
-        .find(|(_, facts)| facts.wish == Wish::Excluded && facts.owner.is_some_and(is_led));
+    let found = partitions.find(|(partition, facts)| {
+        facts.wish == Wish::Excluded && snapshot.living_owner(partition).is_some()
+    });
     found.map(|(partition, _)| Reason::Wish { partition: partition.clone() })
 }
 
@@ -474,6 +471,18 @@ mod tests {
     }
 
     #[test]
+    fn the_partitions_of_one_that_is_gone_have_no_owner_those_of_one_that_drains_have() {
+        for (standing, label) in [(Standing::Gone, "unowned"), (Standing::Draining, "draining")] {
+            let mut snapshot = calm();
+            snapshot.consumers.get_mut(&ConsumerId(2)).unwrap().standing = standing;
+            let trigger = measuring().decide(at(1), &snapshot).unwrap();
+            assert_eq!(trigger.reason.label(), label);
+            let frozen = measuring().decide(at(11), &snapshot);
+            assert_eq!(frozen.is_some(), standing == Standing::Gone, "{frozen:?}");
+        }
+    }
+
+    #[test]
     fn before_the_first_measurement_nothing_is_placed_until_it_stays_away() {
         let unowned = snapshot(&[(3, 0, 0)]);
         let mut triggers = Triggers::new(POLICY, at(0));
@@ -512,6 +521,21 @@ mod tests {
         let reason = Reason::Surplus { serving: 2, sufficient: 1, window };
         assert_eq!(*trigger, Trigger { reason, scope: Scope::Pack });
         assert_eq!(fired.len(), 2, "another window must pass before the next");
+    }
+
+    #[test]
+    fn silence_begins_the_window_anew() {
+        let spare = snapshot(&[(1, 30, 30), (2, 30, 30)]);
+        let mut triggers = measuring();
+        let mut fired = None;
+        for second in 0..600 {
+            if !(200..220).contains(&second) {
+                triggers.measured(at(second));
+            }
+            let trigger = triggers.decide(at(second), &spare);
+            fired = fired.or(trigger.map(|_| second));
+        }
+        assert_eq!(fired, Some(520), "a window after it was heard again");
     }
 
     #[test]

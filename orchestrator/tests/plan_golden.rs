@@ -46,7 +46,7 @@ fn stand(snapshot: &mut Snapshot, consumer: u32, standing: Standing) {
 /// From nothing: the largest first, each to the fullest consumer that has room.
 #[test]
 fn an_empty_group_is_packed_by_best_fit_decreasing() {
-    assert_snapshot!(plan(&snapshot(&[], &[10, 40, 30, 50, 20])));
+    assert_snapshot!(plan(&snapshot(&[], &[10, 40, 30, 50, 20, 5])));
 }
 
 /// Between plan and trigger capacity nobody hands over anything.
@@ -81,6 +81,32 @@ fn a_spare_consumer_is_closed() {
     assert_snapshot!(plan(&snapshot));
 }
 
+/// While somebody is overloaded who cannot be relieved, nobody is closed: the next plan would only
+/// create a consumer again.
+#[test]
+fn nobody_is_closed_while_somebody_is_overloaded() {
+    let mut snapshot = snapshot(&[&[74, 17], &[14], &[15]], &[]);
+    snapshot.scope = Scope::Pack;
+    snapshot.limits.consumers_max = 3;
+    wish(&mut snapshot, 1, Wish::Pinned(ConsumerId(1)));
+    assert_snapshot!(plan(&snapshot));
+}
+
+/// Down to the plan capacity an overloaded consumer is relieved only by room that is there: nobody
+/// is created for somebody who is below the trigger capacity.
+#[test]
+fn nobody_is_created_below_the_trigger_capacity() {
+    assert_snapshot!(plan(&snapshot(&[&[40, 40, 15], &[60]], &[])));
+}
+
+/// At the maximum nothing moves that would only move the overload.
+#[test]
+fn at_the_maximum_a_move_must_gain_something() {
+    let mut snapshot = snapshot(&[&[50, 45], &[60]], &[]);
+    snapshot.limits.consumers_max = 2;
+    assert_snapshot!(plan(&snapshot));
+}
+
 /// At the maximum the overload is spread, and the plan says so.
 #[test]
 fn at_the_maximum_overload_is_spread() {
@@ -94,7 +120,7 @@ fn at_the_maximum_overload_is_spread() {
 fn the_drained_and_the_dead_are_replaced() {
     let mut snapshot = snapshot(&[&[30, 20], &[15, 20], &[40]], &[]);
     stand(&mut snapshot, 1, Standing::Draining);
-    snapshot.consumers.remove(&ConsumerId(3));
+    stand(&mut snapshot, 3, Standing::Gone);
     assert_snapshot!(plan(&snapshot));
 }
 

@@ -33,6 +33,7 @@ fn standing() -> impl Strategy<Value = Standing> {
     prop_oneof![
         8 => Just(Standing::Serving),
         1 => Just(Standing::Draining),
+        1 => Just(Standing::Gone),
         1 => Just(Standing::ByHand),
     ]
 }
@@ -85,7 +86,7 @@ prop_compose! {
     }
 }
 
-/// The consumers after the plan: created ones serve.
+/// The consumers after the plan: created ones serve, removed ones are no more.
 fn consumers_after(snapshot: &Snapshot, plan: &Plan) -> BTreeMap<ConsumerId, ConsumerFacts> {
     let mut after = snapshot.consumers.clone();
     let created = ConsumerFacts { capacity: snapshot.limits.capacity, standing: Standing::Serving };
@@ -203,9 +204,7 @@ proptest! {
         let plan = plan(&snapshot);
         prop_assert!(plan.remove.is_empty());
         for (partition, planned) in &plan.moves {
-            let owner = snapshot.partitions[partition].owner;
-            let facts = owner.and_then(|owner| snapshot.consumers.get(&owner));
-            prop_assert!(facts.is_none_or(|facts| facts.standing == Standing::ByHand), "{planned:?}");
+            prop_assert_eq!(snapshot.living_owner(partition), None, "{:?}", planned);
         }
     }
 
@@ -248,12 +247,9 @@ proptest! {
     #[test]
     fn moves_are_what_changes(snapshot in snapshot()) {
         let plan = plan(&snapshot);
-        let is_changed = |partition: &TopicPartition, facts: &PartitionFacts| {
-            let owner = facts.owner.filter(|owner| snapshot.consumers.contains_key(owner));
-            plan.assignment.get(partition).is_some_and(|planned| Some(*planned) != owner)
-        };
-        let partitions = snapshot.partitions.iter();
-        let changed = partitions.filter(|(partition, facts)| is_changed(partition, facts));
+        let changed = plan.assignment.iter().filter(|(partition, planned)| {
+            snapshot.living_owner(partition) != Some(**planned)
+        });
         let changed: BTreeSet<_> = changed.map(|(partition, _)| partition).collect();
         prop_assert_eq!(changed, plan.moves.keys().collect::<BTreeSet<_>>());
         for (partition, planned) in &plan.moves {

@@ -32,14 +32,17 @@ pub(super) fn close_spare(draft: &mut Draft<'_>) {
     }
 }
 
-/// Removes draining consumers that hold nothing any more.
-pub(super) fn remove_drained(draft: &mut Draft<'_>) {
-    let is_drained =
-        |hold: &Hold<'_>| hold.standing == Standing::Draining && hold.partitions.is_empty();
-    let drained: Vec<ConsumerId> =
-        draft.consumers.iter().filter(|(_, hold)| is_drained(hold)).map(|(id, _)| *id).collect();
-    for id in drained {
-        remove(draft, id, RemoveReason::Drained);
+/// Removes consumers that are gone, and draining ones that hold nothing any more.
+pub(super) fn remove_leaving(draft: &mut Draft<'_>) {
+    let reason = |hold: &Hold<'_>| match hold.standing {
+        Standing::Draining if hold.partitions.is_empty() => Some(RemoveReason::Drained),
+        Standing::Gone => Some(RemoveReason::Gone),
+        Standing::Serving | Standing::Draining | Standing::ByHand => None,
+    };
+    let consumers = draft.consumers.iter();
+    let leaving: Vec<_> = consumers.filter_map(|(id, hold)| Some((*id, reason(hold)?))).collect();
+    for (id, reason) in leaving {
+        remove(draft, id, reason);
     }
 }
 

@@ -67,10 +67,14 @@ impl PlannedMove {
 }
 
 impl Plan {
-    /// Whether it leaves everything as it is. The removal of a consumer that drains is no change:
-    /// every plan repeats it until that consumer is gone.
+    /// Whether it leaves everything as it is. The removal of a consumer that leaves is no change:
+    /// every plan repeats it until that is done.
     pub fn changes_nothing(&self) -> bool {
-        let removes = self.remove.values().any(|reason| *reason != RemoveReason::Drained);
+        let is_change = |reason: &RemoveReason| match reason {
+            RemoveReason::Idle | RemoveReason::Closed { .. } => true,
+            RemoveReason::Drained | RemoveReason::Gone => false,
+        };
+        let removes = self.remove.values().any(is_change);
         self.moves.is_empty() && self.create.is_empty() && !removes
     }
 
@@ -108,7 +112,7 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
         close::close_spare(&mut draft);
     }
     if snapshot.scope >= Scope::Relieve {
-        close::remove_drained(&mut draft);
+        close::remove_leaving(&mut draft);
     }
     settle::warn_of_pins(&mut draft);
     relieve::warn_of_overload(&mut draft);
@@ -130,7 +134,7 @@ fn finish(draft: Draft<'_>) -> Plan {
     for (partition, moved) in draft.moved {
         let facts = &draft.snapshot.partitions[partition];
         let to = plan.assignment[partition];
-        let from = facts.owner.filter(|owner| draft.snapshot.consumers.contains_key(owner));
+        let from = draft.snapshot.living_owner(partition);
         if from == Some(to) {
             continue;
         }

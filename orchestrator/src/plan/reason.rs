@@ -62,6 +62,8 @@ pub enum RemoveReason {
         partitions: usize,
     },
     Drained,
+    /// It does not live any more.
+    Gone,
 }
 
 /// What the plan could not do as it should.
@@ -173,6 +175,7 @@ impl fmt::Display for RemoveReason {
                 write!(f, "the partitions that it held ({partitions}) fit into the others")
             }
             Self::Drained => write!(f, "it was drained"),
+            Self::Gone => write!(f, "it is gone"),
         }
     }
 }

@@ -14,15 +14,15 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
         if facts.wish == Wish::Excluded {
             continue;
         }
-        match facts.owner {
-            Some(owner) if is_led(draft, owner) => draft.keep(partition, owner),
-            Some(owner) => {
-                draft
-                    .homeless
-                    .push(Homeless { partition, reason: MoveReason::OwnerGone { owner } });
+        let reason = match (draft.snapshot.living_owner(partition), facts.owner) {
+            (Some(owner), _) => {
+                draft.keep(partition, owner);
+                continue;
             }
-            None => draft.homeless.push(Homeless { partition, reason: MoveReason::New }),
-        }
+            (None, Some(owner)) => MoveReason::OwnerGone { owner },
+            (None, None) => MoveReason::New,
+        };
+        draft.homeless.push(Homeless { partition, reason });
     }
 }
 
@@ -72,8 +72,4 @@ pub(super) fn warn_of_pins(draft: &mut Draft<'_>) {
             draft.warnings.push(Warning::PinUnfulfilled { partition, consumer });
         }
     }
-}
-
-fn is_led(draft: &Draft<'_>, owner: ConsumerId) -> bool {
-    draft.consumers.get(&owner).is_some_and(|hold| hold.standing != Standing::ByHand)
 }

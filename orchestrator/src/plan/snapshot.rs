@@ -113,8 +113,21 @@ pub enum Standing {
     Serving,
     /// Hands over all that it holds, and is removed once it holds nothing.
     Draining,
+    /// Does not live any more: what it held has no owner. It occupies its number until it is removed.
+    Gone,
     /// Is led by a person: it only occupies its number.
     ByHand,
+}
+
+impl Snapshot {
+    /// The owner of a partition, if it is one that we lead and that lives.
+    pub fn living_owner(&self, partition: &TopicPartition) -> Option<ConsumerId> {
+        let owner = self.partitions.get(partition)?.owner?;
+        match self.consumers.get(&owner)?.standing {
+            Standing::Serving | Standing::Draining => Some(owner),
+            Standing::Gone | Standing::ByHand => None,
+        }
+    }
 }
 
 impl Limits {
