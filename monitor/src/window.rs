@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use common::moment::Moment;
 
-/// Kept per window, whatever the interval: enough for one a second in 30 seconds.
-const SAMPLES_MAX: usize = 40;
+/// Samples lie at least so many to a window apart, but for the newest: enough for one a second in
+/// 30 seconds.
+const SLOTS: u64 = 36;
 
-/// So many samples lie in a window at least as far apart as they share it out; two more are needed
-/// at its edges.
-const SLOTS: u32 = 36;
+/// One more lies at each edge of the window, and one before it.
+const SAMPLES_MAX: usize = 39;
 
 /// How much a partition had received, and where its log ended, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +49,15 @@ impl Window {
         while self.samples.back().is_some_and(|last| last.at >= sample.at) {
             self.samples.pop_back();
         }
-        let slot = self.span_ms / u64::from(SLOTS);
-        let second_last = self.samples.len().checked_sub(2).map(|index| self.samples[index]);
-        if second_last.is_some_and(|second_last| sample.at - second_last.at < slot) {
+        // Only the newest may lie closer to the one before it: then it makes room for the next.
+        let slot = self.span_ms.div_ceil(SLOTS);
+        if let Some([before, newest]) = self.newest_two()
+            && newest.at - before.at < slot
+        {
             self.samples.pop_back();
         }
         let edge = sample.at.saturating_sub(self.span_ms);
-        while self.samples.get(1).is_some_and(|second| second.at <= edge)
-            || self.samples.len() >= SAMPLES_MAX
-        {
+        while self.samples.get(1).is_some_and(|second| second.at <= edge) {
             self.samples.pop_front();
         }
         self.samples.push_back(sample);
@@ -103,6 +103,11 @@ impl Window {
         let missing = (first.high_watermark - offset) as f64;
         let before = if records > 0.0 { missing * elapsed / records } else { 0.0 };
         Some(seconds(elapsed + before))
+    }
+
+    fn newest_two(&self) -> Option<[Sample; 2]> {
+        let newest = self.samples.len().checked_sub(1)?;
+        Some([self.samples[newest.checked_sub(1)?], self.samples[newest]])
     }
 
     fn ends(&self) -> Option<(&Sample, &Sample)> {
@@ -191,6 +196,28 @@ mod tests {
         window.push(sample(90_000, 90_000, 900));
         assert_eq!(window.rate(SPAN), Some(1_000.0));
         assert_eq!(window.rate(BURST), Some(1_000.0));
+    }
+
+    #[test]
+    fn however_often_samples_come_they_reach_back_over_the_window() {
+        let mut window = Window::new(SPAN);
+        for tenth in 0..=600 {
+            window.push(sample(tenth * 100, tenth * tenth, 0));
+            assert!(window.samples.len() <= SAMPLES_MAX, "memory is bounded");
+        }
+        assert!(window.is_full());
+        // Over the last 30 s of 60, and interpolated between samples that are almost a second apart.
+        let rate = window.rate(SPAN).unwrap();
+        assert!((rate - (600.0 * 600.0 - 300.0 * 300.0) / 30.0).abs() < 5.0, "{rate}");
+    }
+
+    #[test]
+    fn the_age_of_an_offset_counts_from_when_it_was_the_end_last() {
+        let mut window = Window::new(SPAN);
+        for (second, high_watermark) in [(0, 100), (5, 300), (10, 300), (20, 400)] {
+            window.push(sample(second * 1_000, 0, high_watermark));
+        }
+        assert_eq!(window.age(300), Some(Duration::from_secs(10)));
     }
 
     #[test]
