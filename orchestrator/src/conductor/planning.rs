@@ -112,10 +112,19 @@ impl Reign {
 
     /// How every consumer stands that exists, in the fleet or elsewhere.
     pub(super) fn standings(&self, now: Now) -> BTreeMap<ConsumerId, ConsumerStanding> {
-        let known = self.workloads.known().keys();
-        let living = self.roster.lives().values().map(|life| &life.heartbeat.consumer);
-        let all = known.chain(living);
-        all.map(|consumer| (*consumer, self.standing(*consumer, now))).collect()
+        let all = self.consumers();
+        all.into_iter().map(|consumer| (consumer, self.standing(consumer, now))).collect()
+    }
+
+    /// Those of the fleet, and whoever else lives. Of one that only old heartbeats tell of it is not
+    /// known whether it does: it is no consumer until it is heard.
+    pub(super) fn consumers(&self) -> BTreeSet<ConsumerId> {
+        let lives = self.roster.lives().values().map(|life| life.heartbeat.consumer);
+        let elsewhere = lives.filter(|consumer| {
+            let takes = self.rebalance.taker(*consumer).is_some();
+            takes || self.is_by_hand(*consumer) || self.workloads.ending().contains(consumer)
+        });
+        self.workloads.known().keys().copied().chain(elsewhere).collect()
     }
 
     fn standing(&self, consumer: ConsumerId, now: Now) -> ConsumerStanding {

@@ -224,10 +224,9 @@ impl Reign {
     }
 
     fn note_who_is_heard(&mut self, now: Now) {
-        let known = self.workloads.known().keys();
-        let living = self.roster.lives().values().map(|life| &life.heartbeat.consumer);
-        let all: Vec<ConsumerId> = known.chain(living).copied().collect();
-        for consumer in all {
+        let consumers = self.consumers();
+        self.workloads.retain_absences(&consumers);
+        for consumer in consumers {
             let is_heard = self.rebalance.taker(consumer).is_some() || self.is_by_hand(consumer);
             self.workloads.note_heard(consumer, is_heard, now.moment);
         }

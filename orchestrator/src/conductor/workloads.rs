@@ -15,7 +15,7 @@ const FAILING: Duration = Duration::from_secs(60);
 /// How long a consumer may be silent after it was created or its process ended.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 /// How long after its lease lapsed: whoever only lost touch is back at once.
-const LAPSE_PATIENCE: Duration = Duration::from_secs(4);
+const LAPSE_PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Workload {
@@ -49,6 +49,7 @@ impl Workloads {
     }
 
     pub(super) fn created(&mut self, consumer: ConsumerId) {
+        self.forget(consumer);
         self.known.insert(consumer, Workload::default());
     }
 
@@ -68,12 +69,13 @@ impl Workloads {
         workload.failed_at = Some(now);
     }
 
+    /// The fleet has it no more. It goes on to count as one that ends until its incarnation has.
     pub(super) fn removed(&mut self, consumer: ConsumerId) {
         self.known.remove(&consumer);
-        self.forget(consumer);
+        self.ending.insert(consumer);
     }
 
-    /// A consumer of nobody's fleet is gone.
+    /// Neither the fleet has it nor does an incarnation of it live.
     pub(super) fn forget(&mut self, consumer: ConsumerId) {
         self.ending.remove(&consumer);
         self.absent_from.remove(&consumer);
@@ -108,6 +110,11 @@ impl Workloads {
         } else {
             self.absent_from.entry(consumer).or_insert(now + START_PATIENCE);
         }
+    }
+
+    /// Forgets about those that do not exist any more.
+    pub(super) fn retain_absences(&mut self, consumers: &BTreeSet<ConsumerId>) {
+        self.absent_from.retain(|consumer, _| consumers.contains(consumer));
     }
 
     pub(super) fn incarnation_ended(&mut self, consumer: ConsumerId, why: End, now: Moment) {
@@ -154,7 +161,7 @@ mod tests {
         workloads.note_heard(ONE, true, at(21));
         assert!(workloads.is_heard(ONE));
         workloads.incarnation_ended(ONE, End::LeaseLapsed, at(30));
-        assert!(!workloads.is_absent(ONE, at(33)) && workloads.is_absent(ONE, at(34)));
+        assert!(!workloads.is_absent(ONE, at(32)) && workloads.is_absent(ONE, at(33)));
     }
 
     #[test]
@@ -166,6 +173,21 @@ mod tests {
         workloads.removed(ONE);
         workloads.created(ONE);
         assert!(workloads.leave(ONE), "it is another one");
+    }
+
+    /// Else its number, still in use, would get partitions.
+    #[test]
+    fn who_was_removed_counts_as_ending_until_its_incarnation_has_ended() {
+        let mut workloads = Workloads::default();
+        workloads.created(ONE);
+        workloads.end([ONE]);
+        workloads.removed(ONE);
+        assert!(workloads.ending().contains(&ONE));
+        workloads.forget(ONE);
+        assert!(!workloads.ending().contains(&ONE));
+        workloads.end([ONE]);
+        workloads.created(ONE);
+        assert!(!workloads.ending().contains(&ONE), "it is another one");
     }
 
     #[test]
