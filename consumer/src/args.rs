@@ -30,7 +30,7 @@ pub struct Args {
 
     /// Number of this consumer, from 1; it obeys what stands on that partition of the controller topic
     #[arg(long, env, hide_env_values = true, value_name = "NUMBER",
-          value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
+          value_parser = RangedU64ValueParser::<u32>::new().range(1..=100_000))]
     pub consumer: u32,
 
     /// Group under whose name offsets are committed and tables are claimed

@@ -25,6 +25,8 @@ use crate::sink::Committed;
 /// How often what Kafka has is compared with what was committed.
 const READ_BACK_INTERVAL: Duration = Duration::from_secs(10);
 const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// What a client may say between two turns without falling behind.
+const CLIENT_EVENTS_MAX: u32 = 1_000;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
@@ -213,12 +215,20 @@ impl Committer {
             for partition in &partitions {
                 list.add_partition(partition.topic(), number(partition));
             }
-            // Also serves the client's log and errors.
-            let _ = consumer.poll(Duration::ZERO);
+            serve(&consumer);
             to_found(&consumer.committed_offsets(list, ANSWER_TIMEOUT)?)
         });
         let found = found.await.map_err(|source| CommitError::Foreign { source })?;
         found.map_err(|source| CommitError::Read { source: KafkaCause::new(source) })
+    }
+}
+
+/// Lets the client say what it has to say: its log and its errors, for it reads no records.
+fn serve(consumer: &BaseConsumer<ClientEvents>) {
+    for _ in 0..CLIENT_EVENTS_MAX {
+        if consumer.poll(Duration::ZERO).is_none() {
+            return;
+        }
     }
 }
 

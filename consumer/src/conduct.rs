@@ -9,7 +9,7 @@ use anyhow::bail;
 use common::chain::Chain;
 use common::clock::Clock;
 use common::http::Readiness;
-use common::identity::Incarnation;
+use common::identity::{ConsumerId, Incarnation};
 use common::kafka::wire::client::WireError;
 use common::messages::event::{NoticeClass, RefusalClass, Refused, Report};
 use common::messages::{Extra, Message};
@@ -24,14 +24,13 @@ use crate::by_hand::ByHand;
 use crate::events::Finding;
 use crate::heart::{Beat, Heart};
 use crate::inbox::{Command, Refusal};
+use crate::keep::Keeper;
 use crate::lane::{LaneContext, Order};
 use crate::lanes::Lanes;
 use crate::lease_watch::LeaseWatch;
 use crate::metrics::gauge_value;
 use crate::ownership::{Action, Event, Ownership};
-use crate::state::{Belonging, State};
 use crate::topics::{KnownTopics, look_up};
-use crate::volume::{Found, Volume};
 
 /// How often the state is written while nothing changes but positions, in reports.
 const SAVE_TICKS: u32 = 5;
@@ -54,9 +53,8 @@ pub enum Said {
 /// What the process has besides its partitions.
 pub struct Desk {
     pub controller: TopicPartition,
-    pub volume: Option<Volume>,
-    pub belonging: Belonging,
-    pub found: Option<Found>,
+    pub consumer: ConsumerId,
+    pub keeper: Keeper,
     /// Set if people lead this consumer.
     pub by_hand: Option<ByHand>,
     pub readiness: watch::Sender<Readiness>,
@@ -73,12 +71,13 @@ pub struct Conduct {
     desk: Desk,
     known: KnownTopics,
     saying: mpsc::UnboundedSender<Said>,
+    /// Whether the lease of this incarnation has begun.
+    is_alive: bool,
     leaderless: Option<Duration>,
     leader_seen_at: Moment,
     last_answer: u64,
     reported_at: Moment,
     ticks: u32,
-    is_state_old: bool,
 }
 
 impl Conduct {
@@ -110,14 +109,16 @@ impl Conduct {
             desk,
             known: KnownTopics::default(),
             saying,
+            is_alive: false,
             leaderless: args.leaderless(),
             leader_seen_at: now,
             last_answer: 0,
             reported_at: now,
             ticks: 0,
-            is_state_old: true,
         };
-        conduct.report_found();
+        if let Some(finding) = conduct.desk.keeper.finding() {
+            conduct.context.events.notice(incarnation, finding);
+        }
         (conduct, lane_events, said)
     }
 
@@ -129,6 +130,7 @@ impl Conduct {
         match &event {
             Event::Stopped { lane, stopped } => {
                 self.lanes.ended(lane);
+                self.desk.keeper.released(lane, stopped.position);
                 let is_asked = stopped.reason.is_none();
                 if let Some(by_hand) = self.desk.by_hand.as_mut().filter(|_| is_asked) {
                     by_hand.repeat();
@@ -169,7 +171,7 @@ impl Conduct {
         warn!(class = ?class, event_type, offset, "refused a record: {text}");
         self.context.metrics.refusal(class);
         self.context.events.tell(Refused {
-            consumer: self.desk.belonging.consumer,
+            consumer: self.desk.consumer,
             incarnation: self.ownership.incarnation(),
             class,
             event_type,
@@ -193,6 +195,7 @@ impl Conduct {
             Beat::Began(incarnation) => {
                 info!(%incarnation, "the lease began");
                 self.desk.readiness.send_replace(Readiness::Ready);
+                self.is_alive = true;
                 self.look_up_topics();
                 GO_ON
             }
@@ -201,8 +204,9 @@ impl Conduct {
                 let finding = Finding::new(NoticeClass::LeaseLapsed, "everything was dropped");
                 self.context.events.notice(self.ownership.incarnation(), finding);
                 self.lease = lease;
+                self.is_alive = false;
                 self.last_answer = 0;
-                self.is_state_old = true;
+                self.desk.keeper.change();
                 self.handle(Event::Lapsed { next })
             }
         }
@@ -231,7 +235,9 @@ impl Conduct {
         let now = self.clock.now();
         self.report(now);
         self.ticks += 1;
-        self.is_state_old |= self.ticks.is_multiple_of(SAVE_TICKS);
+        if self.ticks.is_multiple_of(SAVE_TICKS) {
+            self.desk.keeper.change();
+        }
         let silence = now.saturating_since(self.leader_seen_at);
         let is_leaderless = self.leaderless.is_some_and(|patience| silence >= patience);
         if is_leaderless && !self.is_draining() {
@@ -243,6 +249,7 @@ impl Conduct {
 
     pub fn drain(&mut self) -> Flow {
         self.heart.set(|pulse| pulse.draining = true);
+        self.desk.keeper.drain(&self.lanes);
         self.desk.readiness.send_replace(Readiness::not_ready("it is ending"));
         self.handle(Event::Drain)
     }
@@ -261,16 +268,16 @@ impl Conduct {
         });
     }
 
-    /// Writes the state if it is old.
+    /// Writes the state to the volume if it is old.
     pub async fn keep(&mut self) {
-        if std::mem::take(&mut self.is_state_old) {
-            self.save(false).await;
-        }
+        let (incarnation, clock) = (self.ownership.incarnation(), self.clock);
+        self.desk.keeper.keep(incarnation, &self.lanes, clock, &self.context.metrics).await;
     }
 
     /// The last thing that is done.
     pub async fn close(&mut self, is_clean: bool) {
-        self.save(is_clean).await;
+        self.desk.keeper.close(is_clean);
+        self.keep().await;
     }
 
     fn handle(&mut self, event: Event) -> Flow {
@@ -290,7 +297,7 @@ impl Conduct {
     }
 
     fn answer(&mut self, answer: common::messages::event::Answer) {
-        self.is_state_old = true;
+        self.desk.keeper.change();
         self.last_answer = answer.number;
         let (incarnation, number) = (answer.incarnation, answer.number);
         let (events, saying) = (self.context.events.clone(), self.saying.clone());
@@ -330,8 +337,8 @@ impl Conduct {
 
     /// Gives the consumer the command that follows from people's wishes.
     fn lead_by_hand(&mut self) -> Flow {
-        let is_draining = self.is_draining();
-        let Some(by_hand) = self.desk.by_hand.as_mut().filter(|_| !is_draining) else {
+        let may_lead = self.is_alive && !self.is_draining();
+        let Some(by_hand) = self.desk.by_hand.as_mut().filter(|_| may_lead) else {
             return GO_ON;
         };
         let Some(assign) = by_hand.assign(self.ownership.incarnation(), &self.known) else {
@@ -360,7 +367,7 @@ impl Conduct {
         let interval_ms = milliseconds(interval).max(1);
         let busy_permille = milliseconds(busy).saturating_mul(1000) / interval_ms;
         self.context.events.tell(Report {
-            consumer: self.desk.belonging.consumer,
+            consumer: self.desk.consumer,
             incarnation: self.ownership.incarnation(),
             reported_at_ms: self.clock.timestamp().0,
             interval_ms,
@@ -369,30 +376,6 @@ impl Conduct {
             partitions,
             extra: Extra::new(),
         });
-    }
-
-    fn report_found(&self) {
-        if let Some(Found::SetAside { why, name }) = &self.desk.found {
-            let text = format!("{why}: it was set aside as {name}");
-            let finding = Finding::new(NoticeClass::StateSetAside, text);
-            self.context.events.notice(self.ownership.incarnation(), finding);
-        }
-    }
-
-    async fn save(&self, is_clean: bool) {
-        let Some(volume) = &self.desk.volume else { return };
-        let state = State {
-            belonging: self.desk.belonging.clone(),
-            controller_topic_id: self.context.controller_topic_id,
-            incarnation: self.ownership.incarnation(),
-            is_clean,
-            saved_at: self.clock.timestamp(),
-            partitions: self.lanes.states(),
-        };
-        if let Err(error) = volume.save(&state).await {
-            self.context.metrics.volume_failures.inc();
-            warn!(error = %Chain(&error), "the state was not saved");
-        }
     }
 }
 

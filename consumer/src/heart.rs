@@ -192,8 +192,9 @@ impl Life {
             warn!(number, error = %Chain(&error), "a heartbeat was not acknowledged");
             return;
         }
-        let begins = self.lease.until().is_none();
-        if self.lease.acknowledge(number, self.beating.clock.now()) {
+        let now = self.beating.clock.now();
+        let begins = !self.lease.holds(now);
+        if self.lease.acknowledge(number, now) {
             self.publish.send_modify(|lease| lease.acknowledged = number);
             if begins {
                 self.beating.metrics.lease_held.set(1);

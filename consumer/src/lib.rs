@@ -33,6 +33,7 @@ pub mod topics;
 pub mod events;
 pub mod state;
 pub mod volume;
+pub mod keep;
 pub mod metrics;
 pub mod start;
 pub mod conduct;

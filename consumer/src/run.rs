@@ -16,7 +16,7 @@ use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::args::Args;
 use crate::conduct::{Conduct, Desk, Said};
@@ -92,9 +92,8 @@ impl Running {
         let (listening, heard) = Control::listen(control);
         let desk = Desk {
             controller: started.controller,
-            volume: started.volume,
-            belonging: started.belonging,
-            found: started.found,
+            consumer: args.id(),
+            keeper: started.keeper,
             by_hand,
             readiness,
         };
@@ -171,7 +170,7 @@ impl Running {
                 Ok(conduct.tick())
             }
             Input::Shutdown => {
-                warn!("asked to end: releases everything");
+                info!("releases everything in order to end");
                 Ok(conduct.drain())
             }
             Input::HeartStopped => Err(anyhow!("heartbeats ended")),

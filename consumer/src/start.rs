@@ -32,6 +32,7 @@ use crate::dead_letter::DeadLetters;
 use crate::events::Events;
 use crate::gather::Fetcher;
 use crate::heart::{Beating, Body};
+use crate::keep::Keeper;
 use crate::lane::LaneContext;
 use crate::metrics::ConsumerMetrics;
 use crate::sink::tables::{SinkOptions, Tables};
@@ -57,10 +58,7 @@ pub struct Started {
     pub beating: Beating,
     pub incarnation: Incarnation,
     pub controller: TopicPartition,
-    pub volume: Option<Volume>,
-    pub belonging: Belonging,
-    /// What became of the state of the last process.
-    pub found: Option<Found>,
+    pub keeper: Keeper,
     /// Set if people lead this consumer.
     pub by_hand: Option<ByHand>,
 }
@@ -108,9 +106,7 @@ impl Process<'_> {
             beating,
             incarnation,
             controller,
-            volume,
-            belonging,
-            found,
+            keeper: Keeper::new(volume, found, belonging, controller_topic_id),
             by_hand,
         })
     }
