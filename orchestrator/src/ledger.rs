@@ -1,11 +1,14 @@
 //! Pure. What partition 0 of the controller topic tells, leader or not: the last snapshot and what people asked since.
 
-use common::messages::command::LeaderStarted;
+use common::messages::Extra;
 use common::messages::request::{StartConsuming, StopConsuming};
 use common::messages::snapshot::Snapshot;
 use common::term::Generation;
 
 use crate::wishes::Wishes;
+
+/// Where leaders say which state directory they have: only one orchestrator at a time has it.
+pub const STATE_DIR: &str = "state_dir";
 
 /// A request of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +21,8 @@ pub enum Request {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     generation: Option<Generation>,
-    started: Option<LeaderStarted>,
+    /// Which state directory the author of the last sign of a leader has.
+    state_dir: Option<String>,
     /// With the offset of its first record.
     snapshot: Option<(u64, Snapshot)>,
     /// With their offsets: those that the snapshot does not include.
@@ -37,16 +41,13 @@ impl Ledger {
         self.next
     }
 
-    pub fn take_started(&mut self, generation: Generation, started: LeaderStarted) {
-        if self.generation < Some(generation) {
+    /// A leader's first record, or a sign of life: of a reign whose beginning was removed by retention
+    /// that is all that is left.
+    pub fn take_leader(&mut self, generation: Generation, extra: &Extra) {
+        if self.generation <= Some(generation) {
             self.generation = Some(generation);
-            self.started = Some(started);
+            self.state_dir = extra.get(STATE_DIR).cloned();
         }
-    }
-
-    /// Of a reign whose beginning was removed by retention this is all that is left.
-    pub fn take_alive(&mut self, generation: Generation) {
-        self.generation = self.generation.max(Some(generation));
     }
 
     /// It counts only under the generation of the last `LeaderStarted` before it. Returns whether it
@@ -64,9 +65,9 @@ impl Ledger {
         self.requests.push((offset, request));
     }
 
-    /// The author's record of the highest generation, if it is still in the log.
-    pub fn started(&self) -> Option<&LeaderStarted> {
-        self.started.as_ref()
+    /// Which state directory the last leader has, if it said so.
+    pub fn state_dir(&self) -> Option<&str> {
+        self.state_dir.as_deref()
     }
 
     pub fn has_leader(&self) -> bool {
@@ -100,8 +101,6 @@ impl Ledger {
 mod tests {
     use std::collections::BTreeMap;
 
-    use common::identity::{Nonce, TopicId};
-    use common::messages::Extra;
     use common::partition::TopicPartition;
     use common::term::Sequence;
 
@@ -124,14 +123,8 @@ mod tests {
     }
 
     fn started(ledger: &mut Ledger, generation: u64) {
-        let started = LeaderStarted {
-            nonce: Nonce(1),
-            author: "me".into(),
-            generation: None,
-            controller_topic_id: TopicId(uuid::Uuid::nil()),
-            extra: Extra::new(),
-        };
-        ledger.take_started(Generation(generation), started);
+        let extra = [(STATE_DIR.to_owned(), format!("folder {generation}"))].into();
+        ledger.take_leader(Generation(generation), &extra);
     }
 
     fn stop(topic: &str) -> StopConsuming {
@@ -165,5 +158,7 @@ mod tests {
         assert_eq!(ledger.snapshot_offset(), None);
         assert!(ledger.take_snapshot(9, snapshot(7, 0, &Wishes::default())));
         assert_eq!(ledger.snapshot_offset(), Some(9));
+        started(&mut ledger, 2);
+        assert_eq!(ledger.state_dir(), Some("folder 7"));
     }
 }

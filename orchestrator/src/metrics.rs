@@ -19,6 +19,29 @@ use crate::decision::Decision;
 use crate::roster::End;
 use crate::status::{PartitionStatus, RateTrust, Role, Status};
 
+const GAP_BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0];
+const FROZEN: &str =
+    "1 if no measurement has come for a while, so that nothing is moved that need not be";
+const PARTITIONS: &str = "Partitions that are to be read, by state of their ownership";
+const OWNER: &str = "The number of the consumer that holds a partition, 0 for none";
+const UNOWNED: &str = "For how long nobody has held a partition that is to be read";
+const LOAD: &str = "What the partitions of a consumer ask for";
+const MOVES: &str = "Changes of owner that were planned, by reason";
+const R_SCORE: &str =
+    "Sum of the write rates that plans moved, divided by the capacity of a consumer";
+const MOVE_GAP: &str =
+    "Time from the last poll at the old owner to the first answered one at the new";
+const OPEN_FAILURES: &str = "Partitions that a consumer could not open, or could not go on with";
+const ENDED: &str = "Incarnations of consumers that ended, by how that is known";
+const EXITS: &str = "Processes of consumers that ended, told to or not";
+const REFUSED: &str = "Records on consumers' partitions that changed nothing, as consumers told";
+const NOTICES: &str = "What consumers told that a person should know, by class";
+const MALFORMED: &str =
+    "Records of our own topics that cannot be read or do not belong there, by topic";
+const SERVICE_ERRORS: &str = "Entries of the service topic that cannot be read";
+const WRITE_FAILURES: &str = "Messages that were not acknowledged in time";
+const JOURNAL_FAILURES: &str = "Decisions that could not be written to the journal";
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
@@ -79,103 +102,34 @@ pub struct OrchestratorMetrics {
 
 impl OrchestratorMetrics {
     pub fn declare(metrics: &mut Metrics) -> Self {
-        let buckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0];
         Self {
             leader: gauge(metrics, "leader", "1 if this orchestrator leads"),
             generation: gauge(metrics, "generation", "The reign that is the last by the log"),
-            frozen: gauge(
-                metrics,
-                "frozen",
-                "1 if no measurement has come for a while, so that nothing is moved that need not be",
-            ),
+            frozen: gauge(metrics, "frozen", FROZEN),
             consumers: gauge(metrics, "consumers", "Consumers that exist"),
-            partitions: metrics.declare(
-                "partitions",
-                "Partitions that are to be read, by state of their ownership",
-                Family::default(),
-            ),
-            owner: metrics.declare(
-                "partition_owner",
-                "The number of the consumer that holds a partition, 0 for none",
-                Family::default(),
-            ),
-            unowned: metrics.declare(
-                "partition_unowned_seconds",
-                "For how long nobody has held a partition that is to be read",
-                Family::default(),
-            ),
-            load: metrics.declare(
-                "consumer_load_bytes_per_second",
-                "What the partitions of a consumer ask for",
-                Family::default(),
-            ),
+            partitions: metrics.declare("partitions", PARTITIONS, Family::default()),
+            owner: metrics.declare("partition_owner", OWNER, Family::default()),
+            unowned: metrics.declare("partition_unowned_seconds", UNOWNED, Family::default()),
+            load: metrics.declare("consumer_load_bytes_per_second", LOAD, Family::default()),
             capacity: metrics.declare(
                 "consumer_capacity_bytes_per_second",
                 "What a consumer sustains",
                 Family::default(),
             ),
             plans: metrics.declare("plans", "Plans that changed something", Family::default()),
-            moves: metrics.declare(
-                "planned_moves",
-                "Changes of owner that were planned, by reason",
-                Family::default(),
-            ),
-            r_score: metrics.declare(
-                "r_score",
-                "Sum of the write rates that plans moved, divided by the capacity of a consumer",
-                Counter::default(),
-            ),
-            move_gap: metrics.declare(
-                "move_gap_seconds",
-                "Time from the last poll at the old owner to the first answered one at the new",
-                Histogram::new(buckets),
-            ),
-            open_failures: counter(
-                metrics,
-                "open_failures",
-                "Partitions that a consumer could not open, or could not go on with",
-            ),
-            ended: metrics.declare(
-                "incarnations_ended",
-                "Incarnations of consumers that ended, by how that is known",
-                Family::default(),
-            ),
-            exits: metrics.declare(
-                "consumer_exits",
-                "Processes of consumers that ended, told to or not",
-                Family::default(),
-            ),
-            refused: metrics.declare(
-                "refused_commands",
-                "Records on consumers' partitions that changed nothing, as consumers told",
-                Family::default(),
-            ),
-            notices: metrics.declare(
-                "notices",
-                "What consumers told that a person should know, by class",
-                Family::default(),
-            ),
-            malformed: metrics.declare(
-                "malformed_records",
-                "Records of our own topics that cannot be read or do not belong there",
-                Family::default(),
-            ),
+            moves: metrics.declare("planned_moves", MOVES, Family::default()),
+            r_score: metrics.declare("r_score", R_SCORE, Counter::default()),
+            move_gap: metrics.declare("move_gap_seconds", MOVE_GAP, Histogram::new(GAP_BUCKETS)),
+            open_failures: counter(metrics, "open_failures", OPEN_FAILURES),
+            ended: metrics.declare("incarnations_ended", ENDED, Family::default()),
+            exits: metrics.declare("consumer_exits", EXITS, Family::default()),
+            refused: metrics.declare("refused_commands", REFUSED, Family::default()),
+            notices: metrics.declare("notices", NOTICES, Family::default()),
+            malformed: metrics.declare("malformed_records", MALFORMED, Family::default()),
             anomalies: counter(metrics, "anomalies", "Measured values that cannot be true"),
-            service_errors: gauge(
-                metrics,
-                "service_errors",
-                "Entries of the service topic that cannot be read",
-            ),
-            write_failures: counter(
-                metrics,
-                "write_failures",
-                "Messages that were not acknowledged in time",
-            ),
-            journal_failures: counter(
-                metrics,
-                "journal_failures",
-                "Decisions that could not be written to the journal",
-            ),
+            service_errors: gauge(metrics, "service_errors", SERVICE_ERRORS),
+            write_failures: counter(metrics, "write_failures", WRITE_FAILURES),
+            journal_failures: counter(metrics, "journal_failures", JOURNAL_FAILURES),
             clients: ClientMetrics::declare(metrics),
         }
     }

@@ -19,17 +19,21 @@ use common::kafka::clients::{ClientNames, KafkaClients};
 use common::kafka::wire::client::WireClient;
 use common::kafka::wire::cluster::Topics;
 use common::kafka::writer::TopicWriter;
+use common::messages::Message;
 use common::metrics::Metrics;
 use common::shutdown::Shutdown;
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::args::{FleetKind, RunArgs};
+use crate::conductor::action::Destination;
 use crate::conductor::input::{Input, Now};
 use crate::conductor::{Conductor, Settings};
 use crate::execute::{Executor, ReignTasks, follow_deliveries};
+use crate::fleet::FleetCommand;
 use crate::fleet::drive::drive;
 use crate::fleet::process::ProcessFleet;
 use crate::journal::Journal;
@@ -206,13 +210,14 @@ impl Base {
         status: watch::Sender<Status>,
         readiness: watch::Sender<Readiness>,
         stop_fleet: Shutdown,
-    ) -> anyhow::Result<(Executor, tokio::task::JoinHandle<()>)> {
+    ) -> anyhow::Result<(Executor, JoinHandle<()>)> {
         let sense = Sense {
             clients: self.clients.clone(),
             topics: Arc::clone(&self.topics),
             inputs: inputs.clone(),
         };
-        let outbox = Outbox::new(TopicWriter::new(self.clients.producer()?), self.topics.clone());
+        let outbox =
+            Outbox::new(TopicWriter::new(self.clients.producer()?), Arc::clone(&self.topics));
         let messages = self.start_outbox(outbox.clone(), inputs.clone());
         let (fleet, fleet_task) = self.start_fleet(inputs.clone(), stop_fleet)?;
         let asked = BTreeSet::from([self.topics.controller.clone()]);
@@ -254,7 +259,7 @@ impl Base {
         &mut self,
         outbox: Outbox,
         inputs: mpsc::Sender<Input>,
-    ) -> mpsc::Sender<(crate::conductor::action::Destination, common::messages::Message)> {
+    ) -> mpsc::Sender<(Destination, Message)> {
         let (messages, to_write) = mpsc::channel(QUEUE);
         let (deliveries, delivered) = mpsc::channel(QUEUE);
         let rng = ChaCha8Rng::from_rng(&mut self.rng);
@@ -267,8 +272,7 @@ impl Base {
         &self,
         inputs: mpsc::Sender<Input>,
         stop: Shutdown,
-    ) -> anyhow::Result<(mpsc::Sender<crate::fleet::FleetCommand>, tokio::task::JoinHandle<()>)>
-    {
+    ) -> anyhow::Result<(mpsc::Sender<FleetCommand>, JoinHandle<()>)> {
         let (commands, to_obey) = mpsc::channel(QUEUE);
         let (events, mut seen) = mpsc::channel(QUEUE);
         let here = env::current_exe().context("failed to find out where this program lies")?;

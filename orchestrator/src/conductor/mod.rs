@@ -38,7 +38,7 @@ use crate::demand::DemandPolicy;
 use crate::fleet::FleetCommand;
 use crate::inbox::Received;
 use crate::leadership::{self, Leadership};
-use crate::ledger::Request;
+use crate::ledger::{Request, STATE_DIR};
 use crate::plan::snapshot::Limits;
 use crate::trigger::TriggerPolicy;
 
@@ -47,9 +47,6 @@ use input::{Input, Log, Now};
 use reign::Reign;
 use takeover::TakeOver;
 use world::World;
-
-/// Where `LeaderStarted` says which state directory its author has.
-const STATE_DIR: &str = "state_dir";
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]
@@ -174,11 +171,11 @@ impl Conductor {
                     return vec![]; // Of a topic that was deleted since.
                 }
                 let (generation, nonce) = (Generation(first), started.nonce);
-                self.world.ledger.take_started(generation, started);
+                self.world.ledger.take_leader(generation, &started.extra);
                 self.lead(leadership::Event::Started { nonce, generation }, now)
             }
             Message::LeaderAlive(alive) => {
-                self.world.ledger.take_alive(alive.generation);
+                self.world.ledger.take_leader(alive.generation, &alive.extra);
                 let LeaderAlive { nonce, generation, .. } = alive;
                 self.lead(leadership::Event::Alive { nonce, generation }, now)
             }
@@ -218,9 +215,8 @@ impl Conductor {
     /// At the end of the log: nobody else can be leading if nobody ever did, or if the last leader
     /// had our state directory, whose lock we hold.
     fn stand_if_alone(&mut self, now: Now) -> Vec<Action> {
-        let started = self.world.ledger.started();
-        let last = started.and_then(|started| started.extra.get(STATE_DIR));
-        let is_ours = last == Some(&self.world.settings.state_dir_id);
+        let last = self.world.ledger.state_dir();
+        let is_ours = last == Some(self.world.settings.state_dir_id.as_str());
         if self.world.ledger.has_leader() && !is_ours {
             return vec![];
         }
@@ -235,20 +231,20 @@ impl Conductor {
     fn obey(&mut self, action: leadership::Action, now: Now) -> Vec<Action> {
         let requests = |message| vec![Action::Write { to: Destination::Requests, message }];
         let author = self.world.settings.author.clone();
+        let extra = Extra::from([(STATE_DIR.into(), self.world.settings.state_dir_id.clone())]);
         match action {
             leadership::Action::WriteStarted(nonce) => requests(Message::from(LeaderStarted {
                 nonce,
                 author,
                 generation: None,
                 controller_topic_id: self.world.settings.controller_topic_id,
-                extra: [(STATE_DIR.into(), self.world.settings.state_dir_id.clone())].into(),
+                extra,
             })),
             leadership::Action::WriteMarker(nonce) => {
                 requests(Marker { nonce, author, extra: Extra::new() }.into())
             }
             leadership::Action::WriteAlive { generation, nonce } => {
                 let snapshot = self.world.ledger.snapshot_offset();
-                let extra = Extra::new();
                 requests(LeaderAlive { generation, nonce, snapshot, extra }.into())
             }
             leadership::Action::Lead(generation) => {

@@ -44,11 +44,11 @@ impl Reign {
     fn diff(&self, snapshot: &Snapshot, plan: &Plan) -> Diff {
         let stays = |consumer: &&ConsumerId| !self.workloads.ending().contains(consumer);
         let consumers: BTreeSet<_> = snapshot.consumers.keys().filter(stays).copied().collect();
-        let owned = snapshot.partitions.iter();
-        let owned = owned.filter_map(|(partition, facts)| Some((partition.clone(), facts.owner?)));
         let is_kept = |consumer: &&ConsumerId| !plan.remove.contains_key(consumer);
         let kept = consumers.iter().filter(is_kept).chain(plan.create.keys()).copied().collect();
-        let observed = Group { assignment: owned.collect(), consumers: consumers.clone() };
+        // Not by the snapshot: that does not know of partitions that are not to be read any more.
+        let owners = self.rebalance.target().owners.clone();
+        let observed = Group { assignment: owners, consumers: consumers.clone() };
         Diff::between(&observed, &Group { consumers: kept, assignment: plan.assignment.clone() })
     }
 

@@ -1,0 +1,538 @@
+//! A log in memory, a clock that is moved by hand, and consumers that obey at once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use common::identity::{ConsumerId, Incarnation, TopicId};
+use common::kafka::wire::cluster::{Cluster, Partition, Topic};
+use common::messages::command::{Assign, LeaderStarted};
+use common::messages::event::{Answer, Heartbeat, PartitionAnswer, PartitionState};
+use common::messages::measurement::{Measurement, MeasurementState, PartitionMeasurement};
+use common::messages::snapshot::Snapshot;
+use common::messages::{Extra, Message};
+use common::moment::{Moment, Timestamp};
+use common::partition::TopicPartition;
+use common::position::{HandOver, ReleaseId};
+use common::rate::BytesPerSecond;
+use common::term::{Generation, Term};
+use orchestrator::conductor::action::{Action, Destination};
+use orchestrator::conductor::input::{CommandsRead, Input, Now};
+use orchestrator::conductor::{Conductor, Settings};
+use orchestrator::demand::DemandPolicy;
+use orchestrator::fleet::{FleetCommand, FleetEvent};
+use orchestrator::inbox::Received;
+use orchestrator::plan::snapshot::Limits;
+use orchestrator::status::Status;
+use orchestrator::trigger::TriggerPolicy;
+use rand::SeedableRng as _;
+use rand::rngs::ChaCha8Rng;
+use uuid::Uuid;
+
+const TICK: Duration = Duration::from_millis(200);
+const CONSUMERS_MAX: u32 = 8;
+/// Messages of one partition, with their offsets.
+type Log = Vec<(u64, Message)>;
+
+pub(crate) struct Stage {
+    conductor: Conductor,
+    now: Now,
+    inputs: VecDeque<Input>,
+    /// Partition 0 of the controller topic, then one for each consumer.
+    controller: BTreeMap<u32, Log>,
+    events: Log,
+    /// Under which generation the events are being read.
+    reading: Option<Generation>,
+    services: Vec<(String, Option<String>)>,
+    partitions: u32,
+    processes: BTreeMap<ConsumerId, Process>,
+    seed: u64,
+    pub(crate) told_to_end: Vec<ConsumerId>,
+    /// Messages that the orchestrator wrote.
+    pub(crate) written: usize,
+}
+
+struct Process {
+    pid: u32,
+    incarnation: Incarnation,
+    answers: u64,
+    beats: u64,
+    beaten: Moment,
+    generation: Generation,
+    term: Term,
+    held: BTreeMap<TopicPartition, Term>,
+    released: Vec<PartitionAnswer>,
+    is_frozen: bool,
+}
+
+/// The same rate for each of so many partitions.
+pub(crate) fn rates(partitions: u32, rate: u64) -> Vec<u64> {
+    (0..partitions).map(|_| rate).collect()
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let now = Now {
+            moment: Moment::since_boot(Duration::from_secs(1_000)),
+            timestamp: Timestamp(1_000),
+        };
+        Self {
+            conductor: conductor(now, 1),
+            now,
+            inputs: VecDeque::new(),
+            controller: BTreeMap::new(),
+            events: vec![],
+            reading: None,
+            services: vec![],
+            partitions: 4,
+            processes: BTreeMap::new(),
+            seed: 1,
+            told_to_end: vec![],
+            written: 0,
+        }
+    }
+
+    /// So many partitions, all read, at this rate each. A consumer sustains 1,000.
+    pub(crate) fn settled(partitions: u32, rate: u64) -> Self {
+        let mut stage = Self::new();
+        stage.partitions = partitions;
+        stage.service("orders", Some("{}"));
+        stage.start();
+        stage.measure(&rates(partitions, rate));
+        stage.pass(5_000);
+        assert!(stage.status().is_settled, "{:#?}", stage.status());
+        assert!(!stage.owners().contains(&0), "{:?}", stage.owners());
+        stage
+    }
+
+    /// Passes all that stands in the topics, and waits until the orchestrator leads.
+    pub(crate) fn start(&mut self) {
+        for (offset, message) in self.controller.get(&0).cloned().unwrap_or_default() {
+            self.inputs.push_back(Input::Requests(received(offset, message)));
+        }
+        self.inputs.push_back(Input::RequestsEnd);
+        for (key, value) in self.services.clone() {
+            self.inputs.push_back(entry(&key, value));
+        }
+        self.inputs.push_back(Input::ServiceEnd);
+        self.drain();
+        self.pass(1_000);
+        assert!(self.conductor.is_leading(), "nobody else can");
+    }
+
+    pub(crate) fn service(&mut self, topic: &str, value: Option<&str>) {
+        let (key, value) = (format!("topic/{topic}"), value.map(str::to_owned));
+        self.services.push((key.clone(), value.clone()));
+        if self.conductor.is_leading() {
+            self.inputs.push_back(entry(&key, value));
+            self.drain();
+        }
+    }
+
+    pub(crate) fn lose_service_topic(&mut self) {
+        self.services.clear();
+    }
+
+    pub(crate) fn request(&mut self, message: Message) {
+        self.append(0, message);
+        self.drain();
+    }
+
+    pub(crate) fn measure(&mut self, rates: &[u64]) {
+        let partitions = (0..).zip(rates).map(|(partition, rate)| PartitionMeasurement {
+            topic: "orders".into(),
+            partition,
+            rate: BytesPerSecond(*rate),
+            filtered: BytesPerSecond(*rate),
+            burst: BytesPerSecond(*rate),
+            size: 0,
+            log_start: 0,
+            high_watermark: 0,
+            committed: Some(0),
+            lag: Some(0),
+            lag_seconds: None,
+            bytes_per_record: 0.0,
+            state: MeasurementState::Steady,
+        });
+        self.inputs.push_back(Input::Measured(Measurement {
+            measured_at: 0,
+            monitor: "m".into(),
+            sequence: 0,
+            chunk: 0,
+            chunks: 1,
+            interval_ms: 1_000,
+            window_ms: 30_000,
+            partitions: partitions.collect(),
+        }));
+        self.drain();
+    }
+
+    /// Lets time go by.
+    pub(crate) fn pass(&mut self, milliseconds: u64) {
+        let end = self.now.moment + Duration::from_millis(milliseconds);
+        while self.now.moment < end {
+            self.now.moment = self.now.moment + TICK;
+            self.now.timestamp.0 += 200;
+            self.beat();
+            self.inputs.push_back(Input::Tick);
+            self.drain();
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.conductor.status(self.now)
+    }
+
+    /// The owner of each partition by what consumers say of themselves, 0 for none.
+    pub(crate) fn owners(&self) -> Vec<u32> {
+        let owner = |partition| {
+            let partition = TopicPartition::new("orders", partition);
+            let holds = |process: &&Process| process.held.contains_key(&partition);
+            let mut holders =
+                self.processes.iter().filter(|(_, process)| !process.is_frozen && holds(process));
+            let holder = holders.next().map_or(0, |(consumer, _)| consumer.0);
+            assert!(holders.next().is_none(), "two hold {partition}");
+            holder
+        };
+        (0..self.partitions).map(owner).collect()
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.processes.values().map(|process| process.held.len()).sum()
+    }
+
+    /// The process ends and another one is started in its place, as the fleet does.
+    pub(crate) fn crash(&mut self, consumer: ConsumerId) {
+        let pid = self.processes.remove(&consumer).unwrap().pid;
+        let how = "signal 9".into();
+        let exited = FleetEvent::Exited { consumer, pid, how, is_expected: false };
+        self.inputs.push_back(Input::Fleet(exited));
+        self.launch(consumer);
+        self.drain();
+    }
+
+    /// The same, as one of several failures in a row.
+    pub(crate) fn fail(&mut self, consumer: ConsumerId, failures: u32) {
+        if !self.processes.contains_key(&consumer) {
+            return;
+        }
+        self.crash(consumer);
+        let reason = "signal 9".into();
+        self.inputs.push_back(Input::Fleet(FleetEvent::Failing { consumer, failures, reason }));
+        self.drain();
+    }
+
+    pub(crate) fn freeze(&mut self, consumer: ConsumerId) {
+        self.processes.get_mut(&consumer).unwrap().is_frozen = true;
+    }
+
+    /// The orchestrator dies, and another one starts with the same folder.
+    pub(crate) fn replace_orchestrator(&mut self) {
+        self.inputs.clear();
+        self.reading = None;
+        self.seed += 1;
+        self.conductor = conductor(self.now, self.seed);
+        self.start();
+    }
+
+    /// Another orchestrator, of which nothing else is known, writes that it leads.
+    pub(crate) fn depose(&mut self) {
+        let started = LeaderStarted {
+            nonce: common::identity::Nonce(5),
+            author: "other".into(),
+            generation: None,
+            controller_topic_id: controller_topic_id(),
+            extra: Extra::new(),
+        };
+        self.append(0, started.into());
+        self.drain();
+    }
+
+    pub(crate) fn last_snapshot(&self) -> Option<Snapshot> {
+        self.snapshot().map(|(_, snapshot)| snapshot)
+    }
+
+    fn snapshot(&self) -> Option<(u64, Snapshot)> {
+        self.controller[&0].iter().rev().find_map(|(offset, message)| match message {
+            Message::Snapshot(snapshot) => Some((*offset, snapshot.clone())),
+            _ => None,
+        })
+    }
+
+    /// Retention removes what the last snapshot includes.
+    pub(crate) fn forget_before_snapshot(&mut self) {
+        let (first, snapshot) = self.snapshot().expect("one was written");
+        self.controller.get_mut(&0).unwrap().retain(|(offset, _)| *offset >= first);
+        self.events.retain(|(offset, _)| *offset >= snapshot.events_offset);
+        for (number, next) in snapshot.controller_offsets {
+            if let Some(log) = self.controller.get_mut(&number.parse().unwrap()) {
+                log.retain(|(offset, _)| *offset >= next);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(input) = self.inputs.pop_front() {
+            for action in self.conductor.handle(input, self.now) {
+                self.obey(action);
+            }
+        }
+    }
+
+    fn obey(&mut self, action: Action) {
+        match action {
+            Action::Write { to, message } => {
+                self.written += 1;
+                match to {
+                    Destination::Requests => self.append(0, message),
+                    Destination::Events => self.tell(message),
+                    Destination::Consumer(consumer) => {
+                        let Message::Assign(assign) = message.clone() else { panic!() };
+                        self.append(consumer.0, message);
+                        let next = self.controller[&consumer.0].last().unwrap().0 + 1;
+                        self.inputs.push_back(Input::Written { consumer, next });
+                        self.command(consumer, &assign);
+                    }
+                }
+            }
+            Action::TakeOver(reading) => {
+                let mut read =
+                    CommandsRead { generation: reading.generation, ..CommandsRead::default() };
+                for (consumer, start) in reading.starts {
+                    let started = LeaderStarted {
+                        nonce: reading.nonce,
+                        author: "me".into(),
+                        generation: Some(reading.generation),
+                        controller_topic_id: controller_topic_id(),
+                        extra: Extra::new(),
+                    };
+                    self.append(consumer.0, started.into());
+                    if let Some(process) = self.processes.get_mut(&consumer) {
+                        process.generation = reading.generation;
+                    }
+                    let log = &self.controller[&consumer.0];
+                    read.next.push((consumer, log.last().unwrap().0 + 1));
+                    let from = start.unwrap_or(0);
+                    let wanted = log.iter().filter(|(offset, _)| *offset >= from);
+                    read.messages.extend(wanted.map(|(_, message)| (consumer, message.clone())));
+                }
+                self.inputs.push_back(Input::Commands(read));
+            }
+            Action::ReadEvents { generation, from } => {
+                self.reading = Some(generation);
+                for (offset, message) in self.events.clone() {
+                    if offset >= from.unwrap_or(0) {
+                        let received = received(offset, message);
+                        self.inputs.push_back(Input::Event { generation, received });
+                    }
+                }
+            }
+            Action::AskFor(asked) => {
+                let partition = Partition { leader: None, leader_epoch: None };
+                let topic = Topic {
+                    id: TopicId(Uuid::from_u128(7)),
+                    is_internal: false,
+                    partitions: (0..self.partitions).map(|number| (number, partition)).collect(),
+                };
+                let topics = [("orders".to_owned(), topic)].into();
+                let cluster = Cluster { topics, ..Cluster::default() };
+                self.inputs.push_back(Input::Topics { asked, cluster });
+            }
+            Action::Fleet(command) => self.fleet(command),
+            Action::Decided(_) | Action::Publish(_) | Action::Note(_) => {}
+            Action::Fail(why) => panic!("{why}"),
+        }
+    }
+
+    fn fleet(&mut self, command: FleetCommand) {
+        match command {
+            FleetCommand::Survey => {
+                let running = self.processes.iter();
+                let running = running.map(|(consumer, process)| (*consumer, process.pid)).collect();
+                let ended = BTreeMap::new();
+                self.inputs.push_back(Input::Fleet(FleetEvent::Surveyed { running, ended }));
+            }
+            FleetCommand::Create { consumer, .. } => self.launch(consumer),
+            // It was told to end and holds nothing; or it cannot be told, and is killed.
+            FleetCommand::Remove { consumer } => {
+                self.told_to_end.push(consumer);
+                let pid = self.processes.remove(&consumer).unwrap().pid;
+                let how = "exit status 0".into();
+                let exited = FleetEvent::Exited { consumer, pid, how, is_expected: true };
+                self.inputs.push_back(Input::Fleet(exited));
+                self.inputs.push_back(Input::Fleet(FleetEvent::Removed { consumer }));
+            }
+            FleetCommand::Release => {}
+        }
+    }
+
+    fn launch(&mut self, consumer: ConsumerId) {
+        self.seed += 1;
+        let pid = u32::try_from(self.seed).unwrap();
+        let generation = self.reading.unwrap_or_default();
+        let process = Process {
+            pid,
+            incarnation: Incarnation(u128::from(self.seed)),
+            answers: 0,
+            beats: 0,
+            beaten: Moment::default(),
+            generation,
+            term: Term::default(),
+            held: BTreeMap::new(),
+            released: vec![],
+            is_frozen: false,
+        };
+        self.processes.insert(consumer, process);
+        self.inputs.push_back(Input::Fleet(FleetEvent::Started { consumer, pid }));
+    }
+
+    fn append(&mut self, partition: u32, message: Message) {
+        let log = self.controller.entry(partition).or_default();
+        let offset = log.last().map_or(0, |(last, _)| last + 1);
+        log.push((offset, message.clone()));
+        if partition == 0 {
+            self.inputs.push_back(Input::Requests(received(offset, message)));
+        }
+    }
+
+    fn tell(&mut self, message: Message) {
+        let offset = self.events.last().map_or(0, |(last, _)| last + 1);
+        self.events.push((offset, message.clone()));
+        if let Some(generation) = self.reading {
+            let received = received(offset, message);
+            self.inputs.push_back(Input::Event { generation, received });
+        }
+    }
+
+    /// Every process that is not frozen sends a heartbeat every 2 s.
+    fn beat(&mut self) {
+        let now = self.now.moment;
+        let mut beats = vec![];
+        for (consumer, process) in &mut self.processes {
+            let is_due = now.saturating_since(process.beaten) >= Duration::from_secs(2);
+            if process.is_frozen || !is_due {
+                continue;
+            }
+            process.beaten = now;
+            process.beats += 1;
+            beats.push(process.heartbeat(*consumer));
+        }
+        beats.into_iter().for_each(|beat| self.tell(beat.into()));
+    }
+
+    fn command(&mut self, consumer: ConsumerId, assign: &Assign) {
+        let Some(process) = self.processes.get_mut(&consumer) else { return };
+        let is_obeyed = !process.is_frozen
+            && assign.incarnation == process.incarnation
+            && assign.term.generation == process.generation;
+        if is_obeyed {
+            let answer = process.obey(consumer, assign);
+            self.tell(answer.into());
+        }
+    }
+}
+
+impl Process {
+    fn heartbeat(&self, consumer: ConsumerId) -> Heartbeat {
+        Heartbeat {
+            consumer,
+            incarnation: self.incarnation,
+            number: self.beats,
+            process_started_ms: 0,
+            pid: self.pid,
+            pod_uid: None,
+            ttl_ms: 10_000,
+            margin_ms: 1_000,
+            lock_held: true,
+            command_read: None,
+            address: None,
+            draining: false,
+            extra: Extra::new(),
+        }
+    }
+
+    fn obey(&mut self, consumer: ConsumerId, assign: &Assign) -> Answer {
+        self.answers += 1;
+        self.term = self.term.max(assign.term);
+        if assign.answer_read + 1 >= self.answers {
+            self.released.clear();
+        }
+        let wanted: BTreeMap<TopicPartition, Term> =
+            assign.partitions().map(|(name, _, given)| (name, given.since)).collect();
+        let lost: Vec<_> =
+            self.held.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        for partition in lost {
+            let since = self.held.remove(&partition).unwrap();
+            let number = self.answers;
+            let release = Some(ReleaseId { incarnation: self.incarnation, number });
+            let hand_over = Some(HandOver { clean: true, release, ..HandOver::default() });
+            let state = PartitionState::Released;
+            self.released.push(PartitionAnswer { hand_over, ..said(partition, state, since) });
+        }
+        self.held.extend(wanted);
+        let held = self.held.iter();
+        let held = held.map(|(name, since)| said(name.clone(), PartitionState::Held, *since));
+        Answer {
+            consumer,
+            incarnation: self.incarnation,
+            number: self.answers,
+            term: self.term,
+            draining: assign.end,
+            partitions: held.chain(self.released.iter().cloned()).collect(),
+            extra: Extra::new(),
+        }
+    }
+}
+
+fn said(partition: TopicPartition, state: PartitionState, since: Term) -> PartitionAnswer {
+    PartitionAnswer {
+        partition,
+        state,
+        since,
+        position: None,
+        tokens: vec![],
+        hand_over: None,
+        reason: None,
+        polled_at_ms: None,
+    }
+}
+
+fn received(offset: u64, message: Message) -> Received {
+    Received { first: offset, next: offset + 1, message }
+}
+
+fn entry(key: &str, value: Option<String>) -> Input {
+    Input::Service { key: Some(key.as_bytes().to_vec()), value: value.map(String::into_bytes) }
+}
+
+fn controller_topic_id() -> TopicId {
+    TopicId(Uuid::from_u128(1))
+}
+
+fn conductor(now: Now, seed: u64) -> Conductor {
+    let limits = Limits {
+        capacity: BytesPerSecond(1_000),
+        plan_percent: 75,
+        trigger_percent: 90,
+        consumers_min: 0,
+        consumers_max: CONSUMERS_MAX,
+        create_max: 4,
+    };
+    let settings = Settings {
+        author: "me".into(),
+        state_dir_id: "folder".into(),
+        controller_topic: "data-engineering-controller".into(),
+        controller_topic_id: controller_topic_id(),
+        consumer_partitions: CONSUMERS_MAX,
+        demand: DemandPolicy {
+            catch_up: Duration::from_secs(60),
+            plan_capacity: limits.plan_capacity(limits.capacity),
+        },
+        trigger: TriggerPolicy {
+            stabilisation: Duration::from_secs(10),
+            silence: Duration::from_secs(15),
+            mute: Duration::from_secs(5),
+        },
+        limits,
+    };
+    Conductor::new(settings, now, ChaCha8Rng::seed_from_u64(seed))
+}
