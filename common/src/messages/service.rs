@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::command::Source;
@@ -92,8 +93,8 @@ impl TopicEntry {
     /// Reads and checks the value of the entry for `topic`.
     pub fn parse(topic: &str, value: &[u8]) -> Result<Self, ServiceError> {
         let key = ServiceKey::Topic(topic.into()).to_text();
-        let entry: Self = serde_json::from_slice(value)
-            .map_err(|source| ServiceError::Json { key: key.clone(), source })?;
+        let entry: Self =
+            object(value).map_err(|source| ServiceError::Json { key: key.clone(), source })?;
         one_of(&key, "the format", &entry.format, &FORMATS)?;
         one_of(&key, "the sink", &entry.sink, &SINKS)?;
         let table = entry.table.clone().unwrap_or_else(|| topic.into());
@@ -116,9 +117,14 @@ impl TopicEntry {
 
 impl DeploymentEntry {
     pub fn parse(value: &[u8]) -> Result<Self, ServiceError> {
-        serde_json::from_slice(value)
-            .map_err(|source| ServiceError::Json { key: DEPLOYMENT.into(), source })
+        object(value).map_err(|source| ServiceError::Json { key: DEPLOYMENT.into(), source })
     }
+}
+
+/// An entry is an object; serde would take a list for one as well, its fields in order.
+fn object<T: DeserializeOwned>(value: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(value)?;
+    serde_json::from_slice(value)
 }
 
 fn default_format() -> String {
@@ -166,6 +172,9 @@ mod tests {
         assert!(refused(r#"{"sink":"tape"}"#).contains("known are: parquet, discard"));
         assert!(refused(r#"{"table":"../etc"}"#).contains("`../etc`"));
         assert!(refused(r#"{"tabel":"x"}"#).contains("malformed"));
+        assert!(refused("[]").contains("malformed"));
+        assert!(DeploymentEntry::parse(b"[]").is_err());
+        assert!(DeploymentEntry::parse(b"{}").is_ok());
     }
 
     #[test]
