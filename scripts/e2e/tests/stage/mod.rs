@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read where Kafka is from the environment")]
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
@@ -20,6 +21,7 @@ use common::shutdown::Shutdown;
 use e2e::clients;
 use e2e::harness::process::{Process, tail};
 use e2e::harness::programs::program;
+use e2e::harness::system::{System, SystemPlan};
 use e2e::lake::store::Lake;
 use e2e::load::produce::{Load, LoadPlan, Summary};
 use e2e::load::shape::{RatePlan, Shape};
@@ -30,7 +32,7 @@ use e2e::verify::report::TopicReport;
 use e2e::verify::wait::until_stored;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use std::collections::BTreeMap;
+use serde_json::Value;
 
 /// How long anything may take on a busy machine before it counts as not happening.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -107,6 +109,38 @@ impl Stage {
         Process::start(label, command, &self.folder.join(format!("{label}.log"))).unwrap()
     }
 
+    /// How the whole system runs here: quick to see, to grow and to shrink, so that tests are short.
+    /// A consumer sustains `capacity`, of which three quarters are planned with.
+    pub(crate) fn plan(&self, capacity: u64) -> SystemPlan {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        SystemPlan {
+            kafka_bootstrap_servers: self.servers.clone(),
+            kafka_config: None,
+            folder: self.folder.clone(),
+            prefix: self.name.clone(),
+            monitor_options: words("--window-secs 5 --filter-secs 2 --burst-secs 2"),
+            orchestrator_options: words(&format!(
+                "--capacity {capacity} --stabilisation-secs 3 --max-consumers 8 --catch-up-secs 20 \
+                 --leaderless-secs 30 \
+                 --consumer-option rotation-secs=1 --consumer-option wait-time-secs=0.2"
+            )),
+        }
+    }
+
+    /// Starts the system, and waits until it owns every partition of `topic`.
+    pub(crate) fn system(&self, capacity: u64, topic: &str, partitions: usize) -> System {
+        let plan = self.plan(capacity);
+        let measured = ["--topic-pattern".to_owned(), format!("{}.*", self.topic("orders"))];
+        let plan = SystemPlan {
+            monitor_options: [plan.monitor_options.clone(), measured.to_vec()].concat(),
+            ..plan
+        };
+        let system = System::start(plan).unwrap();
+        system.read_topic(topic, &[]).unwrap();
+        wait_for_owners(&system, partitions);
+        system
+    }
+
     pub(crate) fn lake_url(&self) -> String {
         format!("file://{}", self.folder.join("lake").display())
     }
@@ -131,6 +165,27 @@ impl Stage {
             let record = BaseRecord::<(), _>::to(topic).partition(partition).payload(*value);
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
+        producer.flush(PATIENCE).unwrap();
+    }
+
+    /// Sends one value with its key and a header.
+    pub(crate) fn send_with(
+        &self,
+        (topic, partition): (&str, i32),
+        key: Option<&str>,
+        header: Option<(&str, &str)>,
+        value: &[u8],
+    ) {
+        let mut record = BaseRecord::<str, [u8]>::to(topic).partition(partition).payload(value);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
+        if let Some((key, value)) = header {
+            let header = Header { key, value: Some(value) };
+            record = record.headers(OwnedHeaders::new().insert(header));
+        }
+        let producer = self.producer();
+        producer.send(record).map_err(|(error, _)| error).unwrap();
         producer.flush(PATIENCE).unwrap();
     }
 
@@ -201,6 +256,31 @@ fn logs(folder: &Path) -> Vec<PathBuf> {
         .collect();
     logs.sort();
     logs
+}
+
+/// Waits until so many partitions have an owner, and nothing is on the move.
+pub(crate) fn wait_for_owners(system: &System, partitions: usize) {
+    let what = format!("{partitions} partitions have an owner");
+    system
+        .wait_for(&what, PATIENCE, |status| {
+            let owned = owned(status);
+            let is_done = owned == partitions && status["is_settled"] == true;
+            if is_done { Ok(()) } else { Err(format!("{owned} are owned: {status}")) }
+        })
+        .unwrap();
+}
+
+/// How many partitions have an owner.
+pub(crate) fn owned(status: &Value) -> usize {
+    let partitions = status["partitions"].as_object().into_iter().flatten();
+    partitions.filter(|(_, partition)| partition["state"] == "Owned").count()
+}
+
+/// The consumers that hold something, with their process ids.
+pub(crate) fn working(status: &Value) -> Vec<u32> {
+    let consumers = status["consumers"].as_array().into_iter().flatten();
+    let working = consumers.filter(|consumer| consumer["partitions"].as_u64() > Some(0));
+    working.filter_map(|consumer| u32::try_from(consumer["pid"].as_u64()?).ok()).collect()
 }
 
 /// A steady load of small records.

@@ -1,0 +1,17 @@
+//! The whole system on real Kafka: whatever happens to it, every record is in the lake once.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "tests read where Kafka is from the environment")]
+
+#[path = "../stage/mod.rs"]
+mod stage;
+
+mod crew;
+mod flow;
+mod own_kafka;
+
+mod bad_input;
+mod bad_records;
+mod broker;
+mod deaths;
+mod growth;
+mod readers;

@@ -1,0 +1,61 @@
+//! Kafka of a test's own, whose broker may be stopped.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use e2e::harness::process::signal_process;
+use e2e::harness::programs::script;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::stage::Stage;
+
+pub(crate) struct OwnKafka {
+    run: TempDir,
+    servers: String,
+}
+
+impl OwnKafka {
+    pub(crate) fn start() -> Self {
+        let run = tempfile::tempdir().unwrap();
+        let servers = up(run.path());
+        Self { run, servers }
+    }
+
+    pub(crate) fn stage(&self, test: &str) -> Stage {
+        Stage::on(self.servers.clone(), test)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = std::fs::read_to_string(self.run.path().join("node1/pid")).unwrap();
+        signal_process(pid.trim().parse().unwrap(), signal).unwrap();
+    }
+
+    /// Starts the broker again, with its data and at its port.
+    pub(crate) fn start_again(&self) {
+        assert_eq!(up(self.run.path()), self.servers);
+    }
+}
+
+impl Drop for OwnKafka {
+    fn drop(&mut self) {
+        let stopped = kafka(self.run.path()).args(["down", "--wipe"]).status();
+        if !std::thread::panicking() {
+            assert!(stopped.is_ok_and(|status| status.success()), "Kafka did not stop");
+        }
+    }
+}
+
+fn up(run: &Path) -> String {
+    let output = kafka(run).arg("up").stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "Kafka did not start");
+    let said = String::from_utf8(output.stdout).unwrap();
+    said.trim().strip_prefix("KAFKA_BOOTSTRAP_SERVERS=").unwrap().to_owned()
+}
+
+fn kafka(run: &Path) -> Command {
+    let mut command = Command::new(script("kafka.sh"));
+    command.env_remove("KAFKA_BOOTSTRAP_SERVERS").env_remove("KAFKA_NODES");
+    command.env("KAFKA_RUN", run).env("KAFKA_PORT", "auto");
+    command
+}
