@@ -7,6 +7,7 @@ use common::crypto::install_crypto_provider;
 use common::kafka::config_file::ConfigFileError;
 use common::shutdown::Shutdown;
 use orchestrator::args::{ArgsError, Command, parse};
+use orchestrator::command_line::service::EntryError;
 use orchestrator::command_line::{send, service, status};
 
 #[tokio::main]
@@ -31,10 +32,15 @@ async fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("orchestrator: {error:#}");
-            let is_input = error.is::<ArgsError>() || error.is::<ConfigFileError>();
-            ExitCode::from(if is_input { 2 } else { 1 })
+            ExitCode::from(if is_input(&error) { 2 } else { 1 })
         }
     }
+}
+
+/// Whether whoever typed the command can mend it by typing another.
+fn is_input(error: &anyhow::Error) -> bool {
+    let is_entry = matches!(error.downcast_ref(), Some(EntryError::Invalid { .. }));
+    is_entry || error.is::<ArgsError>() || error.is::<ConfigFileError>()
 }
 
 /// Returns what to print.

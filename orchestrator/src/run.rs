@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use common::http::{HttpServer, Readiness};
 use common::identity::TopicId;
 use common::kafka::admin::TopicAdmin;
 use common::kafka::clients::{ClientNames, KafkaClients};
+use common::kafka::config::KafkaConfig;
 use common::kafka::wire::client::WireClient;
 use common::kafka::wire::cluster::Topics;
 use common::kafka::writer::TopicWriter;
@@ -35,6 +36,7 @@ use crate::conductor::{Conductor, Settings};
 use crate::execute::{Executor, ReignTasks, follow_deliveries};
 use crate::fleet::FleetCommand;
 use crate::fleet::drive::drive;
+use crate::fleet::launch::LaunchSettings;
 use crate::fleet::process::ProcessFleet;
 use crate::journal::Journal;
 use crate::metrics::OrchestratorMetrics;
@@ -45,13 +47,25 @@ use crate::status::Status;
 use crate::takeover::TakeOver;
 use crate::topics::TopicNames;
 
+const CLIENT: &str = "stowage-orchestrator";
 const TICK: Duration = Duration::from_millis(200);
 /// Inputs and messages that wait.
 const QUEUE: usize = 4_096;
 
+/// What can be had without Kafka.
+struct Seed {
+    args: RunArgs,
+    config: KafkaConfig,
+    launch: LaunchSettings,
+    state_dir: StateDir,
+    metrics: OrchestratorMetrics,
+    rng: ChaCha8Rng,
+}
+
 /// What is made first and lives until the end.
 struct Base {
     args: RunArgs,
+    launch: LaunchSettings,
     topics: Arc<TopicNames>,
     state_dir: StateDir,
     clients: KafkaClients,
@@ -69,15 +83,17 @@ struct Base {
 /// If it cannot start, or cannot go on without doing harm.
 pub async fn run(args: RunArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut rng: ChaCha8Rng = rand::make_rng();
+    let config = args.kafka.load()?;
     let state_dir = StateDir::open(&args.state_dir, &mut rng)?;
+    let launch = args.launch(&here()?, state_dir.path())?;
     let mut metrics = Metrics::new("orchestrator");
     let counters = OrchestratorMetrics::declare(&mut metrics);
     let (readiness, is_ready) = watch::channel(Readiness::not_ready("no broker has answered"));
     let (status, shown) = watch::channel(Status::default());
     let pages = Router::new().route("/status", get(move || page(shown.clone())));
     let server = HttpServer::start(args.listen, Arc::new(metrics), is_ready, pages).await?;
-    let base = prepare(args, state_dir, counters, rng).await?;
-    let ended = go_round(base, status, readiness, shutdown).await;
+    let seed = Seed { args, config, launch, state_dir, metrics: counters, rng };
+    let ended = go_round(seed.prepare().await?, status, readiness, shutdown).await;
     drop(server);
     ended
 }
@@ -86,34 +102,29 @@ async fn page(status: watch::Receiver<Status>) -> Json<Status> {
     Json(status.borrow().clone())
 }
 
-/// Reaches Kafka and sees to it that our topics are as they must be.
-async fn prepare(
-    args: RunArgs,
-    state_dir: StateDir,
-    metrics: OrchestratorMetrics,
-    mut rng: ChaCha8Rng,
-) -> anyhow::Result<Base> {
-    let topics = Arc::new(args.names.topics());
-    let client_id = "stowage-orchestrator".to_owned();
-    let names = ClientNames { client_id: client_id.clone(), group: args.group_id.clone() };
-    let config = args.kafka.load()?;
-    let wire = WireClient::new(&config, &client_id, ChaCha8Rng::from_rng(&mut rng))?;
-    let clients = KafkaClients::new(config, names, metrics.clients.clone());
-    let consumer_partitions = ensure_topics(&clients, &topics, args.max_consumers).await?;
-    let controller_topic_id = topic_id(&wire, &topics.controller).await?;
-    let author = format!("{}:{}", host_name(), process::id());
-    Ok(Base {
-        args,
-        topics,
-        state_dir,
-        clients,
-        wire,
-        metrics,
-        author,
-        controller_topic_id,
-        consumer_partitions,
-        rng,
-    })
+impl Seed {
+    /// Reaches Kafka and sees to it that our topics are as they must be.
+    async fn prepare(mut self) -> anyhow::Result<Base> {
+        let topics = Arc::new(self.args.names.topics());
+        let names = ClientNames { client_id: CLIENT.into(), group: self.args.group_id.clone() };
+        let wire = WireClient::new(&self.config, CLIENT, ChaCha8Rng::from_rng(&mut self.rng))?;
+        let clients = KafkaClients::new(self.config, names, self.metrics.clients.clone());
+        let consumer_partitions = ensure_topics(&clients, &topics, self.args.max_consumers).await?;
+        let controller_topic_id = topic_id(&wire, &topics.controller).await?;
+        Ok(Base {
+            author: format!("{}:{}", host_name(), process::id()),
+            args: self.args,
+            launch: self.launch,
+            state_dir: self.state_dir,
+            metrics: self.metrics,
+            rng: self.rng,
+            topics,
+            clients,
+            wire,
+            controller_topic_id,
+            consumer_partitions,
+        })
+    }
 }
 
 /// Returns how many partitions the controller topic has for consumers.
@@ -219,7 +230,7 @@ impl Base {
         let outbox =
             Outbox::new(TopicWriter::new(self.clients.producer()?), Arc::clone(&self.topics));
         let messages = self.start_outbox(outbox.clone(), inputs.clone());
-        let (fleet, fleet_task) = self.start_fleet(inputs.clone(), stop_fleet)?;
+        let (fleet, fleet_task) = self.start_fleet(inputs.clone(), stop_fleet);
         let asked = BTreeSet::from([self.topics.controller.clone()]);
         let (asked, to_ask) = watch::channel(asked);
         tokio::spawn(sense.clone().read_requests());
@@ -272,16 +283,11 @@ impl Base {
         &self,
         inputs: mpsc::Sender<Input>,
         stop: Shutdown,
-    ) -> anyhow::Result<(mpsc::Sender<FleetCommand>, JoinHandle<()>)> {
+    ) -> (mpsc::Sender<FleetCommand>, JoinHandle<()>) {
         let (commands, to_obey) = mpsc::channel(QUEUE);
         let (events, mut seen) = mpsc::channel(QUEUE);
-        let here = env::current_exe().context("failed to find out where this program lies")?;
-        let here = here.parent().unwrap_or(Path::new("/")).to_owned();
         let driver = match self.args.fleet {
-            FleetKind::Process => ProcessFleet::new(
-                self.args.launch(&here, self.state_dir.path())?,
-                self.args.grace(),
-            ),
+            FleetKind::Process => ProcessFleet::new(self.launch.clone(), self.args.grace()),
         };
         let task = tokio::spawn(drive(driver, to_obey, events, stop));
         tokio::spawn(async move {
@@ -291,8 +297,14 @@ impl Base {
                 }
             }
         });
-        Ok((commands, task))
+        (commands, task)
     }
+}
+
+/// The folder of this program.
+fn here() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe().context("failed to find out where this program lies")?;
+    Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
 /// The name of this machine, as far as it has one.
