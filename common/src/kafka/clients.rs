@@ -156,6 +156,9 @@ impl KafkaClients {
         let mut settings = ClientConfig::new();
         settings.set("reconnect.backoff.ms", "100");
         settings.set("reconnect.backoff.max.ms", "1000");
+        // A lone broker that was paused describes a cluster without brokers for a moment; librdkafka
+        // then drops the one it knew, and by default looks for another only after five minutes.
+        settings.set("metadata.recovery.rebootstrap.trigger.ms", "3000");
         settings.set("log.connection.close", "false");
         for (key, value) in self.config.properties() {
             settings.set(key, value);

@@ -22,6 +22,7 @@ pub fn settings(kafka: &KafkaConfig) -> ClientConfig {
     settings.set("client.id", "stowage-e2e");
     settings.set("log.connection.close", "false");
     settings.set("reconnect.backoff.max.ms", "1000");
+    settings.set("metadata.recovery.rebootstrap.trigger.ms", "3000");
     settings
 }
 
