@@ -78,7 +78,7 @@ pub struct Args {
 
     /// Bytes of records and rows that all partitions hold together; beyond it the largest object is
     /// stored early, and reading waits
-    #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 64 << 20,
+    #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 32 << 20,
           value_parser = RangedU64ValueParser::<usize>::new().range(1_000_000..))]
     pub buffer_bytes: usize,
 

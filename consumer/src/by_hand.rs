@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::identity::Incarnation;
+use common::identity::{Incarnation, TopicId};
 use common::messages::Extra;
 use common::messages::command::{Assign, AssignedPartition, AssignedTopic, Source};
 use common::partition::TopicPartition;
@@ -23,10 +23,13 @@ pub struct ByHand {
     term: Term,
     reading: Reading,
     wishes: BTreeMap<String, Wish>,
-    given: BTreeMap<TopicPartition, Term>,
-    last: Option<(Incarnation, BTreeSet<TopicPartition>)>,
+    given: BTreeMap<TopicPartition, (TopicId, Term)>,
+    last: Option<(Incarnation, Wanted)>,
     is_to_repeat: bool,
 }
+
+/// What is to be read, with the id that its topic has now.
+type Wanted = BTreeMap<TopicPartition, TopicId>;
 
 /// What of a topic is to be read.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +96,7 @@ impl ByHand {
         self.wishes.keys().map(String::as_str)
     }
 
-    /// A partition was released: if it is wanted again, that has to be said again.
+    /// A partition ended, or a person asks again: what is wanted has to be said again.
     pub fn repeat(&mut self) {
         self.is_to_repeat = true;
     }
@@ -112,9 +115,9 @@ impl ByHand {
             self.given.clear();
         }
         self.last = Some(this);
-        self.given.retain(|partition, _| wanted.contains(partition));
-        for partition in wanted {
-            self.given.entry(partition).or_insert(self.term);
+        self.given.retain(|partition, (id, _)| wanted.get(partition) == Some(id));
+        for (partition, id) in wanted {
+            self.given.entry(partition).or_insert((id, self.term));
         }
         Some(Assign {
             term: self.term,
@@ -127,12 +130,13 @@ impl ByHand {
         })
     }
 
-    fn wanted(&self, known: &KnownTopics) -> BTreeSet<TopicPartition> {
-        let mut wanted = BTreeSet::new();
+    fn wanted(&self, known: &KnownTopics) -> Wanted {
+        let mut wanted = Wanted::new();
         for (name, wish) in &self.wishes {
-            let partitions = known.get(name).into_iter().flat_map(|topic| topic.partitions.keys());
-            let partitions = partitions.filter(|partition| wish.holds(**partition));
-            wanted.extend(partitions.map(|partition| TopicPartition::new(name, *partition)));
+            let Some(topic) = known.get(name) else { continue };
+            let partitions = topic.partitions.keys().filter(|partition| wish.holds(**partition));
+            let partition = |number: &u32| (TopicPartition::new(name, *number), topic.id);
+            wanted.extend(partitions.map(partition));
         }
         wanted
     }
@@ -141,7 +145,7 @@ impl ByHand {
         let topic = |name: &String| {
             let topic_id = known.get(name)?.id;
             let given = self.given.iter().filter(|(partition, _)| partition.topic() == name);
-            let partitions = given.map(|(partition, since)| AssignedPartition {
+            let partitions = given.map(|(partition, (_, since))| AssignedPartition {
                 partition: partition.partition(),
                 since: *since,
                 hand_over: None,
@@ -159,16 +163,19 @@ impl ByHand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::identity::TopicId;
     use common::kafka::wire::cluster::{Partition, Topic};
     use uuid::Uuid;
 
     const ME: Incarnation = Incarnation(1);
 
     fn known(partitions: u32) -> KnownTopics {
+        known_as(1, partitions)
+    }
+
+    fn known_as(id: u128, partitions: u32) -> KnownTopics {
         let partition = Partition { leader: None, leader_epoch: None };
         let partitions = (0..partitions).map(|number| (number, partition)).collect();
-        let id = TopicId(Uuid::from_u128(1));
+        let id = TopicId(Uuid::from_u128(id));
         KnownTopics::of([("orders".into(), Topic { id, is_internal: false, partitions })])
     }
 
@@ -208,6 +215,16 @@ mod tests {
         by_hand.repeat();
         let repeated = by_hand.assign(Incarnation(2), &known(2)).unwrap();
         assert_eq!(repeated.term.sequence, Sequence(103));
+    }
+
+    #[test]
+    fn a_topic_that_was_created_again_is_begun_again() {
+        let mut by_hand = by_hand();
+        by_hand.start("orders", &[]);
+        by_hand.assign(ME, &known_as(1, 1)).unwrap();
+        let again = by_hand.assign(ME, &known_as(2, 1)).unwrap();
+        assert_eq!(again.topics[0].topic_id, TopicId(Uuid::from_u128(2)));
+        assert_eq!(numbers(&again), [(0, 102)]);
     }
 
     #[test]

@@ -129,10 +129,12 @@ impl Conduct {
     pub fn lane(&mut self, event: Event) -> Flow {
         match &event {
             Event::Stopped { lane, stopped } => {
+                let is_replaced = self.lanes.is_replaced(lane, &self.known);
                 self.lanes.ended(lane);
                 self.desk.keeper.released(lane, stopped.position);
-                let is_asked = stopped.reason.is_none();
-                if let Some(by_hand) = self.desk.by_hand.as_mut().filter(|_| is_asked) {
+                // What failed waits for a person, unless its topic is another one by now.
+                let is_over = stopped.reason.is_none() || is_replaced;
+                if let Some(by_hand) = self.desk.by_hand.as_mut().filter(|_| is_over) {
                     by_hand.repeat();
                 }
             }
@@ -330,6 +332,7 @@ impl Conduct {
     fn wish(&mut self, change: impl FnOnce(&mut ByHand)) -> Flow {
         if let Some(by_hand) = &mut self.desk.by_hand {
             change(by_hand);
+            by_hand.repeat();
             self.look_up_topics();
         }
         GO_ON

@@ -12,7 +12,7 @@ use common::clock::Clock;
 use common::identity::{ConsumerId, Incarnation};
 use common::kafka::writer::{NewRecord, TopicWriter, WriteError};
 use common::messages::codec::EVENT_TYPE;
-use common::messages::event::Heartbeat;
+use common::messages::event::{BY_HAND, Heartbeat};
 use common::messages::{Extra, Message};
 use common::moment::Moment;
 use common::partition::TopicPartition;
@@ -41,6 +41,8 @@ pub struct Body {
     pub interval: Duration,
     pub lock_held: bool,
     pub address: Option<SocketAddr>,
+    /// A person leads: no plan counts on this consumer.
+    pub by_hand: bool,
 }
 
 /// What heartbeats say besides, as it changes.
@@ -179,8 +181,13 @@ impl Life {
             command_read: pulse.command_read,
             address: body.address.map(|address| address.to_string()),
             draining: pulse.draining,
-            extra: Extra::new(),
+            extra: self.extra(),
         }
+    }
+
+    fn extra(&self) -> Extra {
+        let by_hand = self.beating.body.by_hand.then(|| (BY_HAND.to_owned(), String::new()));
+        by_hand.into_iter().collect()
     }
 
     fn acknowledged(&mut self, (incarnation, number, outcome): Acknowledgement) {

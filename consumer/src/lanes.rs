@@ -15,7 +15,7 @@ use crate::lane::{Lane, LaneContext, Order};
 use crate::lease_watch::LeaseWatch;
 use crate::ownership::{Event, LaneId, Opening};
 use crate::state::PartitionState;
-use crate::topics::KnownTopics;
+use crate::topics::{KnownTopics, TopicChange};
 
 /// All lanes that run, and those that were abandoned and are about to end.
 pub struct Lanes {
@@ -30,6 +30,8 @@ struct Running {
     task: JoinHandle<()>,
     tally: Arc<Mutex<Tally>>,
     topic_id: TopicId,
+    /// The topic was not there when it was looked up last.
+    is_missed: bool,
 }
 
 impl Lanes {
@@ -62,7 +64,7 @@ impl Lanes {
             }
             lane.run().await;
         });
-        self.running.insert(id, Running { orders, task, tally, topic_id });
+        self.running.insert(id, Running { orders, task, tally, topic_id, is_missed: false });
     }
 
     pub fn order(&self, lane: &LaneId, order: Order) {
@@ -96,19 +98,30 @@ impl Lanes {
     }
 
     /// Stops what reads a topic that is not the one that was assigned any more.
-    pub fn compare(&self, known: &KnownTopics) {
-        for (lane, running) in &self.running {
+    pub fn compare(&mut self, known: &KnownTopics) {
+        for (lane, running) in &mut self.running {
             let (topic, number) = (lane.partition.topic(), lane.partition.partition());
-            if let Err(change) = known.check(topic, number, running.topic_id) {
-                running.orders.send_if_modified(|order| {
-                    let is_new = !matches!(order, Order::Fail(_) | Order::Abandon);
-                    if is_new {
-                        *order = Order::Fail(change.to_string());
-                    }
-                    is_new
-                });
-            }
+            let change = known.check(topic, number, running.topic_id).err();
+            let was_missed = running.is_missed;
+            running.is_missed = change.as_ref().is_some_and(TopicChange::is_absence);
+            // One broker may not know a topic yet, so that is believed the second time only.
+            let Some(change) = change.filter(|change| !change.is_absence() || was_missed) else {
+                continue;
+            };
+            running.orders.send_if_modified(|order| {
+                let is_new = !matches!(order, Order::Fail(_) | Order::Abandon);
+                if is_new {
+                    *order = Order::Fail(change.to_string());
+                }
+                is_new
+            });
         }
+    }
+
+    /// Whether the lane's topic is there under another id.
+    pub fn is_replaced(&self, lane: &LaneId, known: &KnownTopics) -> bool {
+        let now = known.get(lane.partition.topic()).map(|topic| topic.id);
+        self.running.get(lane).is_some_and(|running| now.is_some_and(|id| id != running.topic_id))
     }
 
     /// What of each partition was read and stored, to be remembered.

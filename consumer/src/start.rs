@@ -47,7 +47,7 @@ const TOPICS_POLL: Duration = Duration::from_millis(500);
 const FETCH_BOUNDS: FetchBounds = FetchBounds {
     partition_queue_bytes: 1 << 20,
     partition_fetch_bytes: 512 << 10,
-    fetch_bytes: 8 << 20,
+    fetch_bytes: 4 << 20,
 };
 const SEVEN_DAYS_MS: i64 = 7 * 24 * 3600 * 1000;
 
@@ -225,6 +225,7 @@ impl Process<'_> {
             interval: args.heartbeat_interval(),
             lock_held,
             address: Some(self.address),
+            by_hand: args.by_hand,
         };
         Ok(Beating {
             body,

@@ -17,6 +17,16 @@ pub enum TopicChange {
     NoPartition { topic: String, partition: u32 },
 }
 
+impl TopicChange {
+    /// Whether the cluster does not know it, as opposed to knowing another one.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::NoPartition { .. } => true,
+            Self::Replaced { .. } => false,
+        }
+    }
+}
+
 /// The topics of the cluster as one of its brokers just said.
 #[derive(Clone, Debug, Default)]
 pub struct KnownTopics(BTreeMap<String, Topic>);

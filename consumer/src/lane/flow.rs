@@ -136,10 +136,11 @@ impl Flow {
         [batch, object].into_iter().flatten().min()
     }
 
-    /// Bytes that are held for this partition.
+    /// Bytes that are held for this partition. What is being decoded stands there twice, as records
+    /// and as rows; so does what is being stored, as rows and as an object.
     pub fn usage(&self) -> Usage {
-        let open = self.batch.bytes() + self.decoding.unwrap_or(0) + self.object.bytes();
-        Usage { open, in_flight: self.writing.unwrap_or(0) }
+        let open = self.batch.bytes() + 2 * self.decoding.unwrap_or(0) + self.object.bytes();
+        Usage { open, in_flight: 2 * self.writing.unwrap_or(0) }
     }
 
     fn is_idle(&self) -> bool {

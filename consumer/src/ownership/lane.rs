@@ -84,6 +84,7 @@ pub enum Event {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a few at a time, and gone at once")]
 pub enum Action {
     Open(Opening),
     /// Finish what is in flight, commit, and report `Stopped`.
