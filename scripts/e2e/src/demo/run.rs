@@ -288,8 +288,10 @@ impl<'a> Stage<'a> {
         let mut out = io::stdout().lock();
         // A page that nobody sees is no reason to end.
         let _ = if self.is_terminal {
+            let clear = if self.printed.is_none() { "\x1b[2J" } else { "" };
+            self.printed = Some(now);
             let lines = page::page(scene).join("\x1b[K\r\n");
-            write!(out, "\x1b[H{lines}\x1b[K\r\n\x1b[J")
+            write!(out, "{clear}\x1b[H{lines}\x1b[K\r\n\x1b[J")
         } else if is_line_due {
             self.printed = Some(now);
             writeln!(out, "{}", page::line(scene))
