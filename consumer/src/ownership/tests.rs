@@ -77,7 +77,7 @@ fn last_answer(actions: &[Action]) -> &Answer {
         Action::Answer(answer) => Some(answer),
         _ => None,
     });
-    answers.last().expect("an answer")
+    answers.max_by_key(|answer| answer.number).expect("an answer")
 }
 
 fn states(actions: &[Action]) -> Vec<PartitionState> {

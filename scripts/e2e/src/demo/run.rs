@@ -93,7 +93,7 @@ pub fn run(plan: &DemoPlan, kafka: &KafkaConfig) -> anyhow::Result<Summary> {
     let show = perform(plan, load, &mut system, &follower, &shutdown)?;
     say("storing what is left");
     let lake = Lake::open(&system.plan().lake().display().to_string(), &Default::default())?;
-    if !until_stored(&mut topics, &lake, &[names.topic.clone()], STORE_WITHIN)? {
+    if !until_stored(&mut topics, &lake, std::slice::from_ref(&names.topic), STORE_WITHIN)? {
         say(&format!("not everything was stored within {} s", STORE_WITHIN.as_secs()));
     }
     say("ending the fleet");
