@@ -1,5 +1,6 @@
 //! The orchestrator's process.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -26,7 +27,8 @@ async fn main() -> ExitCode {
     match carry_out(program.command).await {
         Ok(said) => {
             if !said.is_empty() {
-                println!("{said}");
+                // Whoever reads only the beginning closes the pipe: no failure of ours.
+                let _ = writeln!(io::stdout(), "{said}");
             }
             ExitCode::SUCCESS
         }

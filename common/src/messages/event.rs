@@ -8,6 +8,9 @@ use crate::partition::TopicPartition;
 use crate::position::{HandOver, Position};
 use crate::term::Term;
 
+/// Set in `extra` of the heartbeats of a consumer that a person leads.
+pub const BY_HAND: &str = "by_hand";
+
 /// Renews the lease of an incarnation; below 1 kB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
 use common::messages::Extra;
-use common::messages::event::{Heartbeat, Report};
+use common::messages::event::{BY_HAND, Heartbeat, Report};
 use common::messages::snapshot::Snapshot;
 use common::moment::Moment;
 use common::term::Generation;
@@ -31,8 +31,6 @@ const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// TTL and margin of an incarnation of which no heartbeat was read.
 const TTL_MS: u64 = 10_000;
 const MARGIN_MS: u64 = 1_000;
-/// Set in the heartbeats of a consumer that a person leads.
-const BY_HAND: &str = "by_hand";
 
 #[derive(Debug)]
 pub(super) struct Reign {

@@ -173,3 +173,18 @@ fn a_crash_loop_loses_its_partitions_to_others() {
     stage.pass(3_000);
     assert!(!stage.owners().contains(&1), "{:?}", stage.owners());
 }
+
+/// A consumer that a person leads occupies its number, and gets nothing from any plan.
+#[test]
+fn a_consumer_led_by_hand_is_left_alone() {
+    let mut stage = Stage::new();
+    stage.launch_by_hand(ConsumerId(1));
+    stage.service("orders", Some("{}"));
+    stage.start();
+    stage.measure(&rates(4, 100));
+    stage.pass(15_000);
+    assert_eq!(stage.owners(), [2, 2, 2, 2]);
+    let status = stage.status();
+    assert_eq!(status.consumers[0].standing, ConsumerStanding::ByHand);
+    assert!(!stage.was_commanded(ConsumerId(1)));
+}

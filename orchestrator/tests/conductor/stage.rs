@@ -6,7 +6,7 @@ use std::time::Duration;
 use common::identity::{ConsumerId, Incarnation, TopicId};
 use common::kafka::wire::cluster::{Cluster, Partition, Topic};
 use common::messages::command::{Assign, LeaderStarted};
-use common::messages::event::{Answer, Heartbeat, PartitionAnswer, PartitionState};
+use common::messages::event::{Answer, BY_HAND, Heartbeat, PartitionAnswer, PartitionState};
 use common::messages::measurement::{Measurement, MeasurementState, PartitionMeasurement};
 use common::messages::snapshot::Snapshot;
 use common::messages::{Extra, Message};
@@ -62,6 +62,7 @@ struct Process {
     held: BTreeMap<TopicPartition, Term>,
     released: Vec<PartitionAnswer>,
     is_frozen: bool,
+    is_by_hand: bool,
 }
 
 /// The same rate for each of so many partitions.
@@ -346,7 +347,7 @@ impl Stage {
     fn fleet(&mut self, command: FleetCommand) {
         match command {
             FleetCommand::Survey => {
-                let running = self.processes.iter();
+                let running = self.processes.iter().filter(|(_, process)| !process.is_by_hand);
                 let running = running.map(|(consumer, process)| (*consumer, process.pid)).collect();
                 let ended = BTreeMap::new();
                 self.inputs.push_back(Input::Fleet(FleetEvent::Surveyed { running, ended }));
@@ -380,9 +381,22 @@ impl Stage {
             held: BTreeMap::new(),
             released: vec![],
             is_frozen: false,
+            is_by_hand: false,
         };
         self.processes.insert(consumer, process);
         self.inputs.push_back(Input::Fleet(FleetEvent::Started { consumer, pid }));
+    }
+
+    /// A person starts a consumer, of which no fleet knows.
+    pub(crate) fn launch_by_hand(&mut self, consumer: ConsumerId) {
+        self.launch(consumer);
+        self.inputs.clear();
+        self.processes.get_mut(&consumer).unwrap().is_by_hand = true;
+    }
+
+    pub(crate) fn was_commanded(&self, consumer: ConsumerId) -> bool {
+        let log = self.controller.get(&consumer.0).cloned().unwrap_or_default();
+        log.iter().any(|(_, message)| matches!(message, Message::Assign(_)))
     }
 
     fn append(&mut self, partition: u32, message: Message) {
@@ -446,8 +460,12 @@ impl Process {
             command_read: None,
             address: None,
             draining: false,
-            extra: Extra::new(),
+            extra: self.extra(),
         }
+    }
+
+    fn extra(&self) -> Extra {
+        self.is_by_hand.then(|| (BY_HAND.to_owned(), String::new())).into_iter().collect()
     }
 
     fn obey(&mut self, consumer: ConsumerId, assign: &Assign) -> Answer {
