@@ -100,8 +100,8 @@ mod tests {
     }
 
     proptest! {
-        /// The budget never lets everybody wait for nobody: when it binds, something is in flight,
-        /// or exactly one lane is told to store the most that any has open.
+        /// The budget never lets everybody wait for nobody: when it binds, exactly one lane is told
+        /// to store the most that any has open, unless what is in flight makes room for half.
         #[test]
         fn somebody_always_makes_room(usages in prop::collection::vec(usage(), 1..8)) {
             let budget = budget(&usages);
@@ -114,8 +114,9 @@ mod tests {
             let closing: Vec<_> =
                 stances.iter().filter(|(stance, _)| *stance == Stance::CloseEarly).collect();
             let in_flight = usages.iter().any(|usage| usage.in_flight > 0);
-            prop_assert!(closing.len() <= 1);
-            prop_assert!(!is_exceeded || in_flight || closing.len() == 1);
+            let open = usages.iter().map(|usage| usage.open).sum::<usize>();
+            let is_enough = in_flight && open < 75;
+            prop_assert_eq!(closing.len(), usize::from(is_exceeded && !is_enough));
             let most = usages.iter().map(|usage| usage.open).max();
             prop_assert!(closing.iter().all(|(_, usage)| Some(usage.open) == most && usage.open > 0));
         }

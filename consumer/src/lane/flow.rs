@@ -250,6 +250,7 @@ mod tests {
             while let Some(step) = self.flow.next_step(self.now).filter(|_| !self.is_finished) {
                 match step {
                     Step::Decode { records, began_at } => {
+                        assert!(records[0].offset >= self.stored_to, "stored already");
                         let addition = rows(&records, began_at);
                         assert!(self.decoding.replace(addition).is_none(), "one at a time");
                     }
@@ -300,6 +301,7 @@ mod tests {
                         if driver.flow.take(record(next), now) {
                             driver.taken.push(next);
                         }
+                        prop_assert!(!driver.flow.take(record(next), now), "taken twice");
                         next += 1;
                     }
                     3 => driver.finish_decoding(),
