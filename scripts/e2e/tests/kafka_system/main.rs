@@ -1,6 +1,5 @@
 //! The whole system on real Kafka: whatever happens to it, every record is in the lake once.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::disallowed_methods, reason = "tests read where Kafka is from the environment")]
 
 #[path = "../stage/mod.rs"]
 mod stage;
