@@ -88,10 +88,12 @@ impl ClientContext for ClientEvents {
         self.remember(code, reason);
         match code {
             Some(RDKafkaErrorCode::Fatal) => error!(client, reason, "a Kafka client gave up"),
-            // Each is logged by the client itself, with the broker's name.
-            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
-                debug!(client, reason, "a Kafka client lost a broker");
-            }
+            // Each is logged by the client itself, with the broker's name and not at every attempt.
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::AllBrokersDown,
+            ) => debug!(client, reason, "a Kafka client lost a broker"),
             _ => warn!(client, reason, "a Kafka client reported an error"),
         }
     }
