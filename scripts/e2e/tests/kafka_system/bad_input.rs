@@ -1,6 +1,7 @@
 //! What cannot be done is said in one sentence, with the exit status that scripts rely on.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use e2e::harness::process::{Process, ending};
 use e2e::harness::programs::program;
@@ -10,19 +11,30 @@ use crate::stage::{PATIENCE, Stage};
 /// Nothing listens there: the port is that of `discard`, which nobody runs.
 const NOBODY: &str = "127.0.0.1:9";
 
-/// Runs a program to its end: how it ended, and the lines that it printed for people.
-fn run(stage: &Stage, name: &'static str, arguments: &[&str]) -> (String, String) {
+/// What a program may say of its attempts before the sentence.
+const LINES_MAX: usize = 12;
+
+/// A program of which nothing but its end is awaited.
+fn start(stage: &Stage, name: &'static str, arguments: &[&str]) -> Process {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut command = Command::new(program(name).unwrap());
     command.args(arguments);
-    let log = stage.folder().join(format!("{name}.log"));
-    let mut process = Process::start(name, command, &log).unwrap();
+    Process::start(name, command, &stage.folder().join(format!("{name}-{number}.log"))).unwrap()
+}
+
+/// How a program ended, and what it printed.
+fn ended(mut process: Process) -> (String, String) {
     let status = process.wait(PATIENCE).unwrap();
     (ending(status), process.output())
 }
 
-/// The ending, and the last line: the sentence.
-fn sentence(stage: &Stage, name: &'static str, arguments: &[&str]) -> (String, String) {
-    let (ending, output) = run(stage, name, arguments);
+fn run(stage: &Stage, name: &'static str, arguments: &[&str]) -> (String, String) {
+    ended(start(stage, name, arguments))
+}
+
+/// The last line: the sentence.
+fn sentence((ending, output): (String, String)) -> (String, String) {
     let last = output.lines().rev().find(|line| !line.trim().is_empty());
     (ending, last.unwrap_or_default().to_owned())
 }
@@ -74,7 +86,7 @@ fn a_kafka_config_that_cannot_be_used_is_bad_input() {
         ("consumer", &["--consumer", "1"]),
     ];
     for (name, arguments) in programs {
-        let (ending, said) = sentence(&stage, name, &[&kafka[..], arguments].concat());
+        let (ending, said) = sentence(run(&stage, name, &[&kafka[..], arguments].concat()));
         assert_eq!(ending, "status 2", "{name}: {said}");
         assert!(said.starts_with(&format!("{name}: ")) && said.contains(file), "{name}: {said}");
     }
@@ -95,13 +107,15 @@ fn an_unreachable_broker_is_named() {
         ("monitor", &["--listen", "127.0.0.1:0"]),
         ("e2e", &["load", "--topic", "orders"]),
     ];
-    let lines: Vec<_> = programs
-        .map(|(name, arguments)| {
-            let command: Vec<&str> = arguments.iter().chain(&kafka).copied().collect();
-            (name, sentence(&stage, name, &command))
-        })
-        .into();
-    for (name, (ending, said)) in lines {
+    // All at once: each of them is patient.
+    let started = programs.map(|(name, arguments)| {
+        let command: Vec<&str> = arguments.iter().chain(&kafka).copied().collect();
+        (name, start(&stage, name, &command))
+    });
+    for (name, process) in started {
+        let ended = ended(process);
+        assert!(ended.1.lines().count() <= LINES_MAX, "{name} says too much: {}", ended.1);
+        let (ending, said) = sentence(ended);
         assert_eq!(ending, "status 1", "{name}: {said}");
         assert!(said.starts_with(&format!("{name}: ")), "{name}: {said}");
         assert!(said.contains(NOBODY), "{name}: {said}");
@@ -127,7 +141,7 @@ fn a_folder_that_cannot_be_written_is_named() {
         ("orchestrator", &["--state-dir", &within, "--listen", "127.0.0.1:0"]),
     ];
     for (name, arguments) in programs {
-        let (ending, said) = sentence(&stage, name, &[&kafka[..], arguments].concat());
+        let (ending, said) = sentence(run(&stage, name, &[&kafka[..], arguments].concat()));
         assert_eq!(ending, "status 1", "{name} {arguments:?}: {said}");
         assert!(said.starts_with(&format!("{name}: ")), "{name}: {said}");
         assert!(said.contains("file/within"), "{name}: {said}");
@@ -141,7 +155,7 @@ fn a_service_entry_that_cannot_be_followed_is_refused_when_it_is_typed() {
     let kafka = ["--kafka-bootstrap-servers", stage.servers(), "--topic-prefix", stage.prefix()];
     let wrong: [(&[&str], &str, &str); 3] = [
         (&["service", "set", "orders", "--format", "xml"], "status 2", "xml"),
-        (&["service", "set", "orders", "--table", "a/b"], "status 1", "`a/b`"),
+        (&["service", "set", "orders", "--table", "a/b"], "status 2", "`a/b`"),
         (&["service", "get", "orders"], "status 1", "no orchestrator has run yet"),
     ];
     for (arguments, expected, named) in wrong {

@@ -98,13 +98,15 @@ fn kill_orchestrator_in_the_middle_of_a_move(crew: &mut Crew, frozen: Frozen) {
         let states: Vec<Ownership> = found.map(|(_, one)| one.state).collect();
         if states == [state] { Ok(()) } else { Err(format!("{states:?}")) }
     });
+    // The kernel ends stopped processes whose parent dies: it must go on just before.
+    frozen.signal(Signal::CONT);
     let orchestrator = crew.system.orchestrator().unwrap();
     orchestrator.signal(Signal::KILL).unwrap();
     orchestrator.wait(PATIENCE).unwrap();
     crew.system.start_orchestrator().unwrap();
-    frozen.signal(Signal::CONT);
     crew.wait_until_owned(PARTITIONS);
     crew.wait_for_progress();
+    assert_eq!(crew.status().totals.consumers_crashed, 0, "consumers are adopted");
 }
 
 /// An orchestrator that dies between revoking and assigning leaves nothing unread and nothing read
