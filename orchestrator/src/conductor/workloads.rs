@@ -17,6 +17,9 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 /// How long after its lease lapsed: whoever only lost touch is back at once.
 const LAPSE_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How much longer when most are silent at once: then it was Kafka that was away, and all come back.
+const MOST_SILENT: Duration = Duration::from_secs(11);
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Workload {
     pub(super) pid: Option<u32>,
@@ -130,7 +133,13 @@ impl Workloads {
     }
 
     pub(super) fn is_absent(&self, consumer: ConsumerId, now: Moment) -> bool {
-        self.absent_from.get(&consumer).is_some_and(|from| now >= *from)
+        let longer = if self.are_most_silent() { MOST_SILENT } else { Duration::ZERO };
+        self.absent_from.get(&consumer).is_some_and(|from| now >= *from + longer)
+    }
+
+    fn are_most_silent(&self) -> bool {
+        let silent = self.known.keys().filter(|consumer| !self.is_heard(**consumer)).count();
+        silent > 1 && 2 * silent > self.known.len()
     }
 
     pub(super) fn is_failing(&self, consumer: ConsumerId, now: Moment) -> bool {
@@ -162,6 +171,18 @@ mod tests {
         assert!(workloads.is_heard(ONE));
         workloads.incarnation_ended(ONE, End::LeaseLapsed, at(30));
         assert!(!workloads.is_absent(ONE, at(32)) && workloads.is_absent(ONE, at(33)));
+    }
+
+    #[test]
+    fn when_most_fall_silent_at_once_they_are_waited_for() {
+        let mut workloads = Workloads::default();
+        for number in 1..=3 {
+            workloads.created(ConsumerId(number));
+        }
+        workloads.incarnation_ended(ONE, End::LeaseLapsed, at(0));
+        assert!(workloads.is_absent(ONE, at(3)), "it is the only one");
+        workloads.incarnation_ended(ConsumerId(2), End::LeaseLapsed, at(0));
+        assert!(!workloads.is_absent(ONE, at(13)) && workloads.is_absent(ONE, at(14)));
     }
 
     #[test]

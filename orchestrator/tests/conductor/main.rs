@@ -76,6 +76,26 @@ fn a_frozen_consumer_is_replaced_within_15_seconds() {
     assert!(!stage.owners().contains(&1), "{:?}", stage.owners());
 }
 
+/// When Kafka was away all leases lapse at once: consumers come back, and nobody else is created.
+#[test]
+fn after_an_outage_everything_goes_back_to_where_it_was() {
+    let mut stage = Stage::settled(6, 300);
+    let before = stage.owners();
+    let consumers: Vec<_> = stage.status().consumers.iter().map(|one| one.consumer).collect();
+    assert_eq!(consumers.len(), 3);
+    consumers.iter().for_each(|consumer| stage.freeze(*consumer));
+    for _ in 0..18 {
+        stage.measure(&rates(6, 300));
+        stage.pass(1_000);
+    }
+    assert!(stage.status().partitions.values().all(|found| found.owner.is_none()));
+    consumers.iter().for_each(|consumer| stage.come_back(*consumer));
+    stage.measure(&rates(6, 300));
+    stage.pass(5_000);
+    assert_eq!(stage.owners(), before);
+    assert_eq!(stage.status().totals.consumers_created, 3);
+}
+
 /// The next orchestrator finds who owns what, and moves nothing.
 #[test]
 fn a_new_leader_takes_over_as_it_is() {

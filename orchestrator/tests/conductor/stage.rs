@@ -226,6 +226,15 @@ impl Stage {
         self.processes.get_mut(&consumer).unwrap().is_frozen = true;
     }
 
+    /// It notices that its lease lapsed: it drops everything and takes a new incarnation.
+    pub(crate) fn come_back(&mut self, consumer: ConsumerId) {
+        let pid = self.processes[&consumer].pid;
+        self.launch(consumer);
+        self.inputs.clear();
+        let process = self.processes.get_mut(&consumer).unwrap();
+        process.pid = pid;
+    }
+
     /// The orchestrator dies, and another one starts with the same folder.
     pub(crate) fn replace_orchestrator(&mut self) {
         self.inputs.clear();
