@@ -31,7 +31,7 @@ fn a_broker_that_stops_and_returns_costs_nothing_but_time() {
     crew.wait_for_progress();
     crew.wait_until_owned(PARTITIONS);
 
-    kafka.signal(Signal::KILL);
+    kafka.kill();
     kafka.start_again();
     crew.wait_for_progress();
     crew.wait_until_owned(PARTITIONS);

@@ -1,14 +1,16 @@
 //! Kafka of a test's own, whose broker may be stopped.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use e2e::harness::patience::wait_until;
 use e2e::harness::process::signal_process;
 use e2e::harness::programs::script;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::stage::Stage;
+use crate::stage::{PATIENCE, Stage};
 
 pub(crate) struct OwnKafka {
     run: TempDir,
@@ -29,6 +31,16 @@ impl OwnKafka {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = std::fs::read_to_string(self.run.path().join("node1/pid")).unwrap();
         signal_process(pid.trim().parse().unwrap(), signal).unwrap();
+    }
+
+    /// Kills the broker, and waits until its port is free: memory goes before sockets.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+        let gone = || match TcpStream::connect(&self.servers) {
+            Ok(_) => Err("it is listened on"),
+            Err(_) => Ok(()),
+        };
+        wait_until("the broker's port is free", PATIENCE, gone).unwrap();
     }
 
     /// Starts the broker again, with its data and at its port.
