@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
+/// What follows the prefix and a hyphen in the names of our own topics.
+const OWN_TOPICS: [&str; 5] = ["controller", "dead-letter", "events", "monitor", "service"];
+
 /// What a person asked for. Names and a pattern add up; with neither everything is selected that is
 /// not Kafka's own or ours.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +14,7 @@ pub struct Selection {
     pub names: BTreeSet<String>,
     /// Must match the whole name.
     pub pattern: Option<Regex>,
-    /// Our own topics begin with this and a hyphen.
+    /// What the names of our own topics begin with.
     pub own_prefix: String,
 }
 
@@ -27,8 +30,9 @@ impl Selection {
     }
 
     fn is_internal(&self, topic: &str) -> bool {
-        let own = topic.strip_prefix(self.own_prefix.as_str());
-        topic.starts_with("__") || own.is_some_and(|rest| rest.starts_with('-'))
+        let rest = topic.strip_prefix(self.own_prefix.as_str());
+        let own = rest.and_then(|rest| rest.strip_prefix('-'));
+        topic.starts_with("__") || own.is_some_and(|name| OWN_TOPICS.contains(&name))
     }
 }
 
@@ -51,7 +55,7 @@ mod tests {
     #[test]
     fn by_default_all_but_kafkas_own_and_ours_are_selected() {
         let all = selection(&[], None);
-        for topic in ["orders", "data-engineering", "data-engineeringx", "_schemas"] {
+        for topic in ["orders", "data-engineering", "data-engineering-orders", "_schemas"] {
             assert!(all.includes(topic), "{topic}");
         }
         for topic in ["__consumer_offsets", "data-engineering-monitor"] {
