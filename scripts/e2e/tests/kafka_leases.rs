@@ -29,6 +29,11 @@ impl Kafka {
     fn start() -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap().keep();
+        // A lone broker whose own session runs out while it is paused describes a cluster without
+        // brokers afterwards, and librdkafka does not always find it again. That is another fault
+        // than this one: docs/protocol.md names it among what is not there yet.
+        std::fs::write(folder.join("extra.properties"), "broker.session.timeout.ms=60000\n")
+            .unwrap();
         let kafka = Self { folder, port };
         kafka.run("up");
         kafka
@@ -43,6 +48,7 @@ impl Kafka {
             .args(command.split(' '))
             .env_remove("KAFKA_BOOTSTRAP_SERVERS")
             .env("KAFKA_RUN", &self.folder)
+            .env("KAFKA_EXTRA", self.folder.join("extra.properties"))
             .env("KAFKA_PORT", self.port.to_string())
             .output()
             .unwrap();
