@@ -12,14 +12,20 @@ use tempfile::TempDir;
 
 use crate::stage::{PATIENCE, Stage};
 
+const SETTINGS: &str = "extra.properties";
+
 pub(crate) struct OwnKafka {
     run: TempDir,
     servers: String,
 }
 
 impl OwnKafka {
+    /// Its broker's session outlasts a pause of a few seconds. A lone broker that lost its session
+    /// describes a cluster without brokers, and librdkafka does not always find it again: that is
+    /// another fault, which docs/protocol.md names among what is not there yet.
     pub(crate) fn start() -> Self {
         let run = tempfile::tempdir().unwrap();
+        std::fs::write(run.path().join(SETTINGS), "broker.session.timeout.ms=15000\n").unwrap();
         let servers = up(run.path());
         Self { run, servers }
     }
@@ -69,5 +75,6 @@ fn kafka(run: &Path) -> Command {
     let mut command = Command::new(script("kafka.sh"));
     command.env_remove("KAFKA_BOOTSTRAP_SERVERS").env_remove("KAFKA_NODES");
     command.env("KAFKA_RUN", run).env("KAFKA_PORT", "auto");
+    command.env("KAFKA_EXTRA", run.join(SETTINGS));
     command
 }
