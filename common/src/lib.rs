@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod docs;
 pub mod docs_page;
 pub mod http;
+pub mod settings;
 pub mod args;
 pub mod crypto;
 pub mod kafka;

@@ -52,6 +52,12 @@ pub struct Args {
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub sink_url: Option<Url>,
 
+    /// File with settings of the store behind --sink-url, a `key=value` a line, in object_store's words
+    /// (aws_region, aws_endpoint, …); `aws_secret_access_key.file=PATH` reads a secret from a file.
+    /// Variables of the environment that begin with AWS_, GOOGLE_ or AZURE_ count, too; the file wins
+    #[arg(long, env, hide_env_values = true, value_name = "FILE", requires = "sink_url")]
+    pub sink_config: Option<PathBuf>,
+
     /// Folder for the consumer's state; without it each start is like the first
     #[arg(long, env, hide_env_values = true, value_name = "FOLDER")]
     pub state_dir: Option<PathBuf>,

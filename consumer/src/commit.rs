@@ -88,7 +88,7 @@ impl Committer {
         metrics: ConsumerMetrics,
     ) -> Result<Self, ClientError> {
         let committer = Self {
-            consumer: Arc::new(clients.offsets_consumer()?),
+            consumer: clients.offsets_consumer()?,
             offsets: Arc::default(),
             changes: watch::Sender::new(()),
             clock,

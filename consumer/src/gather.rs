@@ -7,6 +7,7 @@ use bytes::Bytes;
 use common::kafka::cause::KafkaCause;
 use common::kafka::client_events::ClientEvents;
 use common::kafka::clients::{ClientError, FetchBounds, KafkaClients};
+use common::kafka::native::leader_epoch;
 use common::kafka::reader::LogRange;
 use common::partition::TopicPartition;
 use futures::{Stream, StreamExt as _};
@@ -88,7 +89,7 @@ impl Drop for ServedEvents {
 
 impl Fetcher {
     pub fn start(clients: &KafkaClients, bounds: FetchBounds) -> Result<Self, ClientError> {
-        let consumer: Arc<DataConsumer> = Arc::new(clients.data_consumer(bounds)?);
+        let consumer: Arc<DataConsumer> = clients.data_consumer(bounds)?;
         let events = Arc::clone(&consumer);
         let serve = async move {
             loop {
@@ -193,8 +194,7 @@ fn copy(message: &BorrowedMessage<'_>) -> RawRecord {
         headers: headers
             .map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice)))
             .collect(),
-        // librdkafka's bindings do not tell it.
-        leader_epoch: None,
+        leader_epoch: leader_epoch(message),
     }
 }
 

@@ -1,12 +1,13 @@
 //! IO. Makes ready all that a consumer needs before its first heartbeat, or says in one sentence what is missing.
 
-use std::collections::BTreeMap;
+use std::env;
 use std::process;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use common::chain::Chain;
 use common::clock::Clock;
 use common::identity::{Incarnation, TopicId};
 use common::kafka::admin::TopicAdmin;
@@ -17,11 +18,13 @@ use common::kafka::wire::client::WireClient;
 use common::kafka::wire::cluster::{Cluster, Topics};
 use common::kafka::writer::TopicWriter;
 use common::partition::TopicPartition;
+use common::settings::{Settings, read_settings};
 use common::term::{Generation, Sequence};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
+use url::Url;
 
 use crate::args::Args;
 use crate::budget_watch::SharedBudget;
@@ -35,6 +38,7 @@ use crate::heart::{Beating, Body};
 use crate::keep::Keeper;
 use crate::lane::LaneContext;
 use crate::metrics::ConsumerMetrics;
+use crate::sink::store::is_option;
 use crate::sink::tables::{SinkOptions, Tables};
 use crate::state::Belonging;
 use crate::table::claim::Owner;
@@ -49,6 +53,8 @@ const FETCH_BOUNDS: FetchBounds = FetchBounds {
     partition_fetch_bytes: 512 << 10,
     fetch_bytes: 4 << 20,
 };
+/// What variables of the environment that concern stores begin with.
+const STORE_VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 const SEVEN_DAYS_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// Everything that was made ready.
@@ -160,21 +166,36 @@ impl Process<'_> {
         Ok(())
     }
 
-    /// The ids of the cluster and of the controller topic, once our topics are there.
+    /// The ids of the cluster and of the controller topic, once Kafka and our topics are there.
     async fn own_topics(&self, wire: &WireClient) -> anyhow::Result<(String, TopicId)> {
         let args = self.args;
         let (controller, events) = (args.controller_topic(), args.events_topic());
-        let give_up_at = self.clock.now() + TOPICS_PATIENCE;
+        let began_at = self.clock.now();
+        let mut topics_asked_at = None;
+        let mut is_away = false;
         loop {
-            let Cluster { id, topics, .. } =
-                wire.cluster(Topics::Named(&[&controller, &events])).await?;
+            let now = self.clock.now();
+            let Cluster { id, topics, .. } = match wire
+                .cluster(Topics::Named(&[&controller, &events]))
+                .await
+            {
+                Ok(cluster) => cluster,
+                Err(error) if error.is_transient() && now < began_at + self.kafka_patience() => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        warn!(error = %Chain(&error), "waits for Kafka");
+                    }
+                    tokio::time::sleep(TOPICS_POLL).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let own = topics.get(&controller);
             let own = own.filter(|topic| topic.partitions.contains_key(&args.consumer));
             if let (Some(own), Some(_)) = (own, topics.get(&events)) {
                 let id = id.context("the brokers do not tell the id of their cluster")?;
                 return Ok((id, own.id));
             }
-            if self.clock.now() >= give_up_at {
+            if now >= *topics_asked_at.get_or_insert(now) + TOPICS_PATIENCE {
                 bail!(
                     "the topics {events} and {controller}, the latter with a partition {}, did not \
                      appear within {} s: an orchestrator creates them",
@@ -186,10 +207,39 @@ impl Process<'_> {
         }
     }
 
+    /// How long Kafka may be away at the start. Who starts a consumer by hand is told at once; one
+    /// that is led would only be started again.
+    fn kafka_patience(&self) -> Duration {
+        if self.args.by_hand {
+            Duration::ZERO
+        } else {
+            self.args.leaderless().unwrap_or(Duration::MAX)
+        }
+    }
+
     async fn tables(&mut self, owner: Owner) -> anyhow::Result<Tables> {
         let (url, compression) = (self.args.sink_url.clone(), self.args.compression);
-        let options = SinkOptions { url, store_options: BTreeMap::new(), compression, owner };
+        let store_options = match &url {
+            Some(url) => self.store_options(url)?,
+            None => Settings::new(),
+        };
+        let options = SinkOptions { url, store_options, compression, owner };
         Ok(Tables::start(options, ChaCha8Rng::from_rng(&mut self.rng)).await?)
+    }
+
+    /// What the environment says of the store, and the file, which wins.
+    fn store_options(&self, url: &Url) -> anyhow::Result<Settings> {
+        let given = env::vars_os().filter_map(|(key, value)| {
+            let (key, value) = (key.into_string().ok()?, value.into_string().ok()?);
+            let is_meant = STORE_VARIABLES.iter().any(|prefix| key.starts_with(prefix));
+            let key = key.to_ascii_lowercase();
+            (is_meant && is_option(url, &key)).then_some((key, value))
+        });
+        let mut options: Settings = given.collect();
+        if let Some(file) = &self.args.sink_config {
+            options.extend(read_settings("sink", file, |_| None)?);
+        }
+        Ok(options)
     }
 
     async fn volume(

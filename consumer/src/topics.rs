@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use common::identity::TopicId;
 use common::kafka::wire::client::{WireClient, WireError};
 use common::kafka::wire::cluster::{Cluster, Topic, Topics};
+use common::partition::TopicPartition;
 
 /// A topic that is not as it was when it was assigned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +39,11 @@ impl KnownTopics {
 
     pub fn get(&self, topic: &str) -> Option<&Topic> {
         self.0.get(topic)
+    }
+
+    /// The broker that leads the partition, if there is one at present.
+    pub fn leader(&self, partition: &TopicPartition) -> Option<i32> {
+        self.0.get(partition.topic())?.partitions.get(&partition.partition())?.leader
     }
 
     /// # Errors

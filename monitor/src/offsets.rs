@@ -58,8 +58,7 @@ pub struct OffsetsClient {
 }
 
 impl OffsetsClient {
-    pub fn new(consumer: BaseConsumer<ClientEvents>, patience: Duration) -> Self {
-        let consumer = Arc::new(consumer);
+    pub fn new(consumer: Arc<BaseConsumer<ClientEvents>>, patience: Duration) -> Self {
         Self { consumer, patience, catalog: Arc::default(), log_starts: Vec::new(), turn: 0 }
     }
 

@@ -86,6 +86,10 @@ pub struct RunArgs {
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub sink_url: Option<String>,
 
+    /// File with settings of that store for consumers, a `key=value` a line: see the consumer's option
+    #[arg(long, env, hide_env_values = true, value_name = "FILE", requires = "sink_url")]
+    pub sink_config: Option<PathBuf>,
+
     /// Bytes per second that a consumer sustains
     #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 5_000_000,
           value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
@@ -283,6 +287,9 @@ impl RunArgs {
         }
         if let Some(url) = &self.sink_url {
             set("sink-url", url.clone());
+        }
+        if let Some(file) = &self.sink_config {
+            set("sink-config", file.to_string_lossy().into_owned());
         }
         set("listen", "127.0.0.1:0".into());
         set("leaderless-secs", self.leaderless_secs.to_string());

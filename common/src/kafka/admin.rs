@@ -92,7 +92,7 @@ impl TopicAdmin {
         let error = |source| AdminError::Client { source };
         let admin = Self {
             admin: clients.admin().map_err(error)?,
-            metadata: Arc::new(clients.offsets_consumer().map_err(error)?),
+            metadata: clients.offsets_consumer().map_err(error)?,
             servers: clients.config().bootstrap_servers().to_owned(),
         };
         admin.partitions("").await?;

@@ -11,6 +11,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{debug, error, warn};
 
+use crate::kafka::lookout::Lookout;
 use crate::metrics::Metrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,12 +38,13 @@ pub struct ClientEvents {
     client: &'static str,
     metrics: ClientMetrics,
     last_error: Arc<Mutex<Option<String>>>,
+    lookout: Arc<Lookout>,
 }
 
 impl ClientEvents {
     /// `client` says what it is for, in the log and as a label.
-    pub fn new(client: &'static str, metrics: ClientMetrics) -> Self {
-        Self { client, metrics, last_error: Arc::default() }
+    pub(crate) fn new(client: &'static str, metrics: ClientMetrics, lookout: Arc<Lookout>) -> Self {
+        Self { client, metrics, last_error: Arc::default(), lookout }
     }
 
     /// What the client complained of last; it often explains why a request got no answer.
@@ -86,6 +88,9 @@ impl ClientContext for ClientEvents {
         self.metrics.errors.get_or_create(&ClientLabel { client }).inc();
         let code = error.rdkafka_error_code();
         self.remember(code, reason);
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.lookout.alarm();
+        }
         match code {
             Some(RDKafkaErrorCode::Fatal) => error!(client, reason, "a Kafka client gave up"),
             // Each is logged by the client itself, with the broker's name and not at every attempt.
@@ -108,7 +113,8 @@ mod tests {
     #[test]
     fn an_error_is_counted_by_client_and_remembered() {
         let mut metrics = Metrics::new("monitor");
-        let events = ClientEvents::new("admin", ClientMetrics::declare(&mut metrics));
+        let events =
+            ClientEvents::new("admin", ClientMetrics::declare(&mut metrics), Arc::default());
         assert_eq!(events.last_error(), None);
         let error = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
         events.clone().error(error, "1/1 brokers are down");

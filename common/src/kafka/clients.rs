@@ -1,20 +1,23 @@
 //! IO. Makes the Kafka clients of a process, each with the settings that its task depends on.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::BaseConsumer;
-use rdkafka::producer::FutureProducer;
+use rdkafka::consumer::{BaseConsumer, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, FutureProducer, ProducerContext};
 use thiserror::Error;
 
 use crate::kafka::cause::KafkaCause;
 use crate::kafka::client_events::{ClientEvents, ClientMetrics};
 use crate::kafka::config::KafkaConfig;
+use crate::kafka::lookout::{Looked, Lookout};
 
 /// A producer whose `send` completes when all replicas hold the record.
-pub type Producer = FutureProducer<ClientEvents>;
+pub type Producer = Arc<FutureProducer<ClientEvents>>;
 
 #[derive(Debug, Error)]
 #[error("failed to create the Kafka client `{client}`")]
@@ -22,6 +25,12 @@ pub struct ClientError {
     client: &'static str,
     #[source]
     source: KafkaCause,
+}
+
+impl ClientError {
+    fn new(client: &'static str, error: KafkaError) -> Self {
+        Self { client, source: KafkaCause::new(error) }
+    }
 }
 
 /// How much a consumer of data topics may hold that nobody has polled yet.
@@ -61,11 +70,12 @@ pub struct KafkaClients {
     config: KafkaConfig,
     names: ClientNames,
     metrics: ClientMetrics,
+    lookout: Arc<Lookout>,
 }
 
 impl KafkaClients {
     pub fn new(config: KafkaConfig, names: ClientNames, metrics: ClientMetrics) -> Self {
-        Self { config, names, metrics }
+        Self { config, names, metrics, lookout: Arc::default() }
     }
 
     pub fn config(&self) -> &KafkaConfig {
@@ -78,9 +88,9 @@ impl KafkaClients {
 
     /// For data topics: committed records only, offsets committed by hand, and an error where a
     /// position is gone, never a jump. `T` is `BaseConsumer` or `StreamConsumer`.
-    pub fn data_consumer<T>(&self, bounds: FetchBounds) -> Result<T, ClientError>
+    pub fn data_consumer<T>(&self, bounds: FetchBounds) -> Result<Arc<T>, ClientError>
     where
-        T: FromClientConfigAndContext<ClientEvents>,
+        T: FromClientConfigAndContext<ClientEvents> + Looked + 'static,
     {
         let mut settings = self.consumer_settings();
         settings.set("isolation.level", "read_committed");
@@ -96,10 +106,7 @@ impl KafkaClients {
 
     /// For our own topics. Nobody of us writes transactions to them, and records of an open one
     /// that somebody else wrote must not hold commands back: hence `read_uncommitted`.
-    pub(crate) fn topic_consumer<T>(&self) -> Result<T, ClientError>
-    where
-        T: FromClientConfigAndContext<ClientEvents>,
-    {
+    pub(crate) fn topic_consumer(&self) -> Result<Arc<StreamConsumer<ClientEvents>>, ClientError> {
         let mut settings = self.consumer_settings();
         settings.set("isolation.level", "read_uncommitted");
         settings.set("topic.metadata.refresh.interval.ms", "1000");
@@ -107,7 +114,7 @@ impl KafkaClients {
     }
 
     /// For offsets and metadata: reads no records.
-    pub fn offsets_consumer(&self) -> Result<BaseConsumer<ClientEvents>, ClientError> {
+    pub fn offsets_consumer(&self) -> Result<Arc<BaseConsumer<ClientEvents>>, ClientError> {
         let mut settings = self.consumer_settings();
         settings.set("isolation.level", "read_committed");
         self.create(&settings, "offsets")
@@ -138,17 +145,58 @@ impl KafkaClients {
         self.create(&settings, "dead letters")
     }
 
-    pub(crate) fn admin(&self) -> Result<AdminClient<ClientEvents>, ClientError> {
-        self.create(&self.settings(), "admin")
+    /// For records of others, with settings and a context of its own.
+    pub fn base_producer<C>(
+        &self,
+        settings: &[(&str, &str)],
+        context: C,
+    ) -> Result<Arc<BaseProducer<C>>, ClientError>
+    where
+        C: ProducerContext + 'static,
+    {
+        let mut all = self.producer_settings();
+        settings.iter().for_each(|&(key, value)| {
+            all.set(key, value);
+        });
+        let client = "records";
+        let made = all.create_with_context(context);
+        Ok(self.look_after(made.map_err(|error| ClientError::new(client, error))?))
     }
 
-    fn create<T>(&self, settings: &ClientConfig, client: &'static str) -> Result<T, ClientError>
+    /// A context for a client of that name.
+    pub fn events(&self, client: &'static str) -> ClientEvents {
+        ClientEvents::new(client, self.metrics.clone(), Arc::clone(&self.lookout))
+    }
+
+    pub(crate) fn admin(&self) -> Result<AdminClient<ClientEvents>, ClientError> {
+        self.make(&self.settings(), "admin")
+    }
+
+    fn create<T>(
+        &self,
+        settings: &ClientConfig,
+        client: &'static str,
+    ) -> Result<Arc<T>, ClientError>
+    where
+        T: FromClientConfigAndContext<ClientEvents> + Looked + 'static,
+    {
+        self.make(settings, client).map(|made| self.look_after(made))
+    }
+
+    /// The client gets its brokers back if it loses all of them.
+    fn look_after<T: Looked + 'static>(&self, client: T) -> Arc<T> {
+        let client = Arc::new(client);
+        let looked: Weak<T> = Arc::downgrade(&client);
+        self.lookout.add(looked, self.config.bootstrap_servers());
+        client
+    }
+
+    fn make<T>(&self, settings: &ClientConfig, client: &'static str) -> Result<T, ClientError>
     where
         T: FromClientConfigAndContext<ClientEvents>,
     {
-        settings
-            .create_with_context(ClientEvents::new(client, self.metrics.clone()))
-            .map_err(|error| ClientError { client, source: KafkaCause::new(error) })
+        let made = settings.create_with_context(self.events(client));
+        made.map_err(|error| ClientError::new(client, error))
     }
 
     /// A broker that is away is tried again each second; one that is paused is given up after 10 s.
@@ -156,15 +204,14 @@ impl KafkaClients {
         let mut settings = ClientConfig::new();
         settings.set("reconnect.backoff.ms", "100");
         settings.set("reconnect.backoff.max.ms", "1000");
-        // A lone broker that was paused describes a cluster without brokers for a moment; librdkafka
-        // then drops the one it knew, and by default looks for another only after five minutes.
-        settings.set("metadata.recovery.rebootstrap.trigger.ms", "3000");
         settings.set("log.connection.close", "false");
         for (key, value) in self.config.properties() {
             settings.set(key, value);
         }
         settings.set("bootstrap.servers", self.config.bootstrap_servers());
         settings.set("client.id", &self.names.client_id);
+        // Of a producer it is the default that asking for a topic creates it.
+        settings.set("allow.auto.create.topics", "false");
         settings.set("socket.timeout.ms", "10000");
         settings
     }
@@ -215,13 +262,11 @@ fn receive_bytes(fetch_bytes: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::consumer::StreamConsumer;
-
     use super::*;
-    use crate::kafka::config::parse_properties;
+    use crate::settings::parse_settings;
 
     fn clients(properties: &str) -> KafkaClients {
-        let properties = parse_properties(properties).unwrap();
+        let properties = parse_settings(properties, |_| None).unwrap();
         let config = KafkaConfig::new("127.0.0.1:1", properties).unwrap();
         let names = ClientNames { client_id: "test".into(), group: "g".into() };
         KafkaClients::new(config, names, ClientMetrics::default())
@@ -233,7 +278,7 @@ mod tests {
         let clients = clients("");
         drop(clients.data_consumer::<BaseConsumer<_>>(FetchBounds::default()).unwrap());
         drop(clients.data_consumer::<StreamConsumer<_>>(FetchBounds::default()).unwrap());
-        drop(clients.topic_consumer::<StreamConsumer<_>>().unwrap());
+        drop(clients.topic_consumer().unwrap());
         drop(clients.offsets_consumer().unwrap());
         drop(clients.producer().unwrap());
         drop(clients.heartbeat_producer(Duration::from_secs(10)).unwrap());

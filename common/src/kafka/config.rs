@@ -1,23 +1,18 @@
 //! Pure. How Kafka is reached: brokers and the client settings that a user may make.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use thiserror::Error;
 
+use crate::settings::Settings;
+
 /// Settings in librdkafka's words, by name.
-pub type Properties = BTreeMap<String, String>;
+pub type Properties = Settings;
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
     #[error("expected brokers as `host:port,…`, got `{0}`")]
     BootstrapServers(String),
-    #[error("line {line}: expected `key=value`")]
-    Malformed { line: usize },
-    #[error("line {line}: `{key}` was set before")]
-    Repeated { line: usize, key: String },
-    #[error("line {line}: `{key}` may not be set, {reason}")]
-    Forbidden { line: usize, key: String, reason: &'static str },
 }
 
 /// Brokers to begin with, and further settings for every client of this process.
@@ -115,63 +110,23 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("transactional.id", OWNED),
 ];
 
-/// The settings of a configuration file: one `key=value` a line; empty lines and lines that begin
-/// with `#` say nothing. Whether librdkafka knows a key is not checked here.
-///
-/// # Errors
-/// Naming the first line that is malformed, repeats a key or sets what is not the user's to set.
-/// Values are never shown.
-pub fn parse_properties(text: &str) -> Result<Properties, ConfigError> {
-    let mut properties = Properties::new();
-    for (line, text) in (1..).zip(text.lines()) {
-        let text = text.trim();
-        if text.is_empty() || text.starts_with('#') {
-            continue;
-        }
-        let (key, value) = text.split_once('=').ok_or(ConfigError::Malformed { line })?;
-        let (key, value) = (key.trim(), value.trim());
-        check_key(line, key)?;
-        if properties.insert(key.into(), value.into()).is_some() {
-            return Err(ConfigError::Repeated { line, key: key.into() });
-        }
-    }
-    Ok(properties)
-}
-
-fn check_key(line: usize, key: &str) -> Result<(), ConfigError> {
-    if key.is_empty() || key.contains(char::is_whitespace) {
-        return Err(ConfigError::Malformed { line });
-    }
-    match FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == key) {
-        Some((_, reason)) => Err(ConfigError::Forbidden { line, key: key.into(), reason }),
-        None => Ok(()),
-    }
+/// Why a setting is not the user's to make.
+pub(crate) fn forbidden(key: &str) -> Option<&'static str> {
+    FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == key).map(|(_, reason)| *reason)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
-    fn comments_and_spaces_say_nothing_and_values_may_hold_equal_signs() {
-        let text = "# reach\n\nsecurity.protocol = SASL_SSL\r\nsasl.password=a=b#c\n";
-        let properties = parse_properties(text).unwrap();
-        assert_eq!(properties["security.protocol"], "SASL_SSL");
-        assert_eq!(properties["sasl.password"], "a=b#c");
-        assert_eq!(properties.len(), 2);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_by_line() {
-        let error = |text| parse_properties(text).unwrap_err().to_string();
-        assert_eq!(error("\nsecret"), "line 2: expected `key=value`");
-        assert_eq!(error("=x"), "line 1: expected `key=value`");
-        assert_eq!(error("a=1\na=2"), "line 2: `a` was set before");
+    fn what_delivery_depends_on_is_not_the_users_to_set() {
+        assert_eq!(forbidden("client.rack"), None);
+        assert_eq!(forbidden("group.id"), Some(OWNED));
+        let error = crate::settings::parse_settings("\ngroup.id=mine", forbidden).unwrap_err();
         assert_eq!(
-            error("group.id=mine"),
-            "line 1: `group.id` may not be set, it is set by this program, which relies on it"
+            error.to_string(),
+            "line 2: `group.id` may not be set, it is set by this program, which relies on it"
         );
     }
 
@@ -188,19 +143,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_shown() {
-        let properties = parse_properties("sasl.password=hunter2").unwrap();
+        let properties = Properties::from([("sasl.password".into(), "hunter2".into())]);
         let config = KafkaConfig::new("a:1", properties).unwrap();
         let shown = format!("{config:?}");
         assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
-    }
-
-    proptest! {
-        /// Any text is either refused or read; nothing panics, and no key is read twice.
-        #[test]
-        fn any_text_is_read_or_refused(text in "([a-c.]{0,3}[=# \n]?){0,20}") {
-            if let Ok(properties) = parse_properties(&text) {
-                prop_assert!(properties.len() <= text.lines().count());
-            }
-        }
     }
 }

@@ -1,39 +1,19 @@
-//! IO. Reads the file of Kafka client settings, and the files that it names for secrets.
+//! IO. Reads the file of Kafka client settings and checks them.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 
-use crate::kafka::config::{ConfigError, KafkaConfig, Properties, parse_properties};
+use crate::kafka::config::{ConfigError, KafkaConfig, Properties, forbidden};
 use crate::kafka::security::{Security, SecurityError};
+use crate::settings::{SettingsFileError, read_settings};
 
 #[derive(Debug, Error)]
 pub enum ConfigFileError {
-    #[error("failed to read the Kafka settings {}", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("failed to understand the Kafka settings {}", path.display())]
-    Parse {
-        path: PathBuf,
-        #[source]
-        source: ConfigError,
-    },
-    #[error("failed to read the value of `{key}` from {}", path.display())]
-    Secret {
-        key: String,
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("`{key}` and `{key}.file` are both set: choose one")]
-    Both { key: String },
+    #[error(transparent)]
+    File(#[from] SettingsFileError),
     #[error("the Kafka clients refuse the setting `{key}`: {reason}")]
     Refused { key: String, reason: String },
     #[error("the Kafka settings contradict each other")]
@@ -55,41 +35,13 @@ pub enum ConfigFileError {
 /// If a file cannot be read, or a setting is malformed, unknown, contradictory or not the user's.
 pub fn load(servers: &str, path: Option<&Path>) -> Result<KafkaConfig, ConfigFileError> {
     let properties = match path {
-        Some(path) => with_secrets(read(path)?)?,
+        Some(path) => read_settings("Kafka", path, forbidden)?,
         None => Properties::new(),
     };
     check_known(&properties)?;
     Security::from_properties(&properties)
         .map_err(|source| ConfigFileError::Security { source })?;
     KafkaConfig::new(servers, properties).map_err(|source| ConfigFileError::Brokers { source })
-}
-
-fn read(path: &Path) -> Result<Properties, ConfigFileError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigFileError::Read { path: path.into(), source })?;
-    parse_properties(&text).map_err(|source| ConfigFileError::Parse { path: path.into(), source })
-}
-
-fn with_secrets(properties: Properties) -> Result<Properties, ConfigFileError> {
-    let mut resolved = Properties::new();
-    for (key, value) in properties {
-        let (key, value) = match key.strip_suffix(".file") {
-            Some(secret) => (secret.to_owned(), read_secret(secret, Path::new(&value))?),
-            None => (key, value),
-        };
-        if resolved.insert(key.clone(), value).is_some() {
-            return Err(ConfigFileError::Both { key });
-        }
-    }
-    Ok(resolved)
-}
-
-fn read_secret(key: &str, path: &Path) -> Result<String, ConfigFileError> {
-    let text = fs::read_to_string(path).map_err(|source| {
-        let key = key.to_owned();
-        ConfigFileError::Secret { key, path: path.into(), source }
-    })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Asks librdkafka itself, key by key, so that the one that it refuses is named and no value shown.
@@ -148,24 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_given_once() {
-        let secret = file("x");
-        let path = secret.path().display();
-        let error = load_text(&format!("sasl.password=y\nsasl.password.file={path}")).unwrap_err();
-        assert_eq!(error, "`sasl.password` and `sasl.password.file` are both set: choose one");
-    }
-
-    #[test]
-    fn a_missing_secret_is_named() {
-        let error = load_text("sasl.password.file=/nonexistent").unwrap_err();
-        assert!(
-            error.starts_with("failed to read the value of `sasl.password` from /nonexistent: "),
-            "{error}"
-        );
-    }
-
-    #[test]
     fn what_librdkafka_does_not_know_is_refused_by_name() {
+        let error = load_text("acks=1").unwrap_err();
+        assert!(error.contains("line 1: `acks` may not be set"), "{error}");
         let error = load_text("ssl.ca.locaton=/x").unwrap_err();
         assert!(error.contains("the setting `ssl.ca.locaton`: "), "{error}");
         let error = load_text("security.protocol=hunter2").unwrap_err();

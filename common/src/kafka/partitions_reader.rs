@@ -1,6 +1,7 @@
 //! IO. Reads several partitions of one of our own topics through one client.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -16,7 +17,7 @@ use crate::partition::TopicPartition;
 pub struct PartitionsReader {
     /// For errors, which do not say which partition they are about.
     first: TopicPartition,
-    consumer: StreamConsumer<ClientEvents>,
+    consumer: Arc<StreamConsumer<ClientEvents>>,
 }
 
 impl PartitionsReader {
@@ -28,7 +29,7 @@ impl PartitionsReader {
         starts: &BTreeMap<u32, Start>,
     ) -> Result<Self, ReaderError> {
         let first = TopicPartition::new(topic, starts.keys().next().copied().unwrap_or(0));
-        let consumer: StreamConsumer<ClientEvents> = clients
+        let consumer = clients
             .topic_consumer()
             .map_err(|source| ReaderError::Client { partition: first.clone(), source })?;
         let mut assignment = TopicPartitionList::new();

@@ -107,7 +107,7 @@ impl TopicReader {
         partition: TopicPartition,
         start: Start,
     ) -> Result<Self, ReaderError> {
-        let consumer = Mutex::new(Arc::new(started(clients, &partition, start)?));
+        let consumer = Mutex::new(started(clients, &partition, start)?);
         Ok(Self { clients: clients.clone(), partition, consumer })
     }
 
@@ -118,7 +118,7 @@ impl TopicReader {
     /// Reads on from somewhere else, through a client of its own: librdkafka ends the process when a
     /// partition is assigned anew while it is still being stopped (its issue 5573).
     pub fn restart(&self, start: Start) -> Result<(), ReaderError> {
-        let fresh = Arc::new(started(&self.clients, &self.partition, start)?);
+        let fresh = started(&self.clients, &self.partition, start)?;
         let mut consumer = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
         let former = std::mem::replace(&mut *consumer, fresh);
         // Closing a client waits for its broker.
@@ -169,8 +169,8 @@ fn started(
     clients: &KafkaClients,
     partition: &TopicPartition,
     start: Start,
-) -> Result<StreamConsumer<ClientEvents>, ReaderError> {
-    let consumer: StreamConsumer<_> = clients
+) -> Result<Arc<StreamConsumer<ClientEvents>>, ReaderError> {
+    let consumer = clients
         .topic_consumer()
         .map_err(|source| ReaderError::Client { partition: partition.clone(), source })?;
     let mut assignment = TopicPartitionList::new();

@@ -195,10 +195,10 @@ fn sasl(properties: &Properties, protocol: &'static str) -> Result<SaslSettings,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::config::parse_properties;
+    use crate::settings::parse_settings;
 
     fn security(text: &str) -> Result<Security, String> {
-        let properties = parse_properties(text).unwrap();
+        let properties = parse_settings(text, |_| None).unwrap();
         Security::from_properties(&properties).map_err(|error| error.to_string())
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use common::chain::Chain;
 use common::kafka::wire::client::WireError;
+use common::kafka::wire::epochs::EpochEnd;
 use common::messages::event::NoticeClass;
 use common::position::Position;
 use tokio::time::{sleep, timeout};
@@ -39,6 +40,15 @@ pub(super) enum OpenError {
     Sink(#[source] SinkError),
     #[error("offset {position} is to be read next, the log ends at {end}")]
     PositionLost { position: u64, end: u64 },
+    #[error("the partition has no leader")]
+    NoLeader,
+    #[error("the log's history cannot be asked for")]
+    History(#[source] WireError),
+    #[error(
+        "the log was cut: records up to offset {position} were read under a leader of epoch {epoch}, \
+         and of its records the log has only those before {end}"
+    )]
+    Cut { position: u64, epoch: i32, end: u64 },
 }
 
 /// Why an opening came to nothing.
@@ -63,11 +73,14 @@ pub(super) struct OpenLane {
 impl OpenError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::LookUp(source) => source.is_transient(),
+            Self::LookUp(source) | Self::History(source) => source.is_transient(),
+            Self::NoLeader => true,
             Self::Committed(source) => source.is_transient(),
             Self::Gather(source) => source.is_transient(),
             Self::Sink(source) => source.is_transient(),
-            Self::Topic(_) | Self::Format(_) | Self::PositionLost { .. } => false,
+            Self::Topic(_) | Self::Format(_) | Self::PositionLost { .. } | Self::Cut { .. } => {
+                false
+            }
         }
     }
 
@@ -75,12 +88,14 @@ impl OpenError {
     fn class(&self) -> Option<NoticeClass> {
         match self {
             Self::Topic(TopicChange::Replaced { .. }) => Some(NoticeClass::TopicReplaced),
-            Self::PositionLost { .. } => Some(NoticeClass::PositionLost),
+            Self::PositionLost { .. } | Self::Cut { .. } => Some(NoticeClass::PositionLost),
             Self::Sink(SinkError::Blocked { .. }) => Some(NoticeClass::Blocked),
             Self::Sink(SinkError::Fenced { .. }) => Some(NoticeClass::Fenced),
             Self::Topic(_)
             | Self::Sink(_)
             | Self::LookUp(_)
+            | Self::NoLeader
+            | Self::History(_)
             | Self::Format(_)
             | Self::Committed(_)
             | Self::Gather(_) => None,
@@ -142,6 +157,7 @@ impl Lane {
         let request = self.request(committed, range.start);
         let opened = table.open(request).await.map_err(OpenError::Sink)?;
         self.check_position(opened.position.offset, range.end).await?;
+        self.check_history(&opened.position, topics.leader(partition)).await?;
         self.report_findings(&opened, committed);
         let queue = context.fetcher.open(partition, opened.position.offset);
         let queue = queue.map_err(OpenError::Gather)?;
@@ -175,6 +191,25 @@ impl Lane {
             return Err(OpenError::PositionLost { position, end: range.end });
         }
         Ok(())
+    }
+
+    /// Whether the log still has what was read of it: one that was cut and has grown again has other
+    /// records at the same offsets.
+    async fn check_history(
+        &self,
+        position: &Position,
+        leader: Option<i32>,
+    ) -> Result<(), OpenError> {
+        let Some(epoch) = position.leader_epoch else { return Ok(()) };
+        let leader = leader.ok_or(OpenError::NoLeader)?;
+        let partition = &self.opening.lane.partition;
+        let found = self.context.wire.epoch_end(leader, partition, epoch).await;
+        match found.map_err(OpenError::History)? {
+            Some(EpochEnd { end, .. }) if end < position.offset => {
+                Err(OpenError::Cut { position: position.offset, epoch, end })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn report_findings(&self, opened: &Opened, committed: Option<Committed>) {

@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutMode, PutOptions,
+};
 use url::Url;
 
 use super::folder::Folder;
@@ -64,6 +69,8 @@ pub enum StoreError {
     },
     #[error("the sink's URL `{url}` names no folder of this machine")]
     NoFolder { url: String },
+    #[error("`{key}` is no setting of a sink at `{url}`")]
+    UnknownOption { url: String, key: String },
 }
 
 impl StoreError {
@@ -79,14 +86,32 @@ impl StoreError {
                     | Error::UnknownConfigurationKey { .. }
             ),
             Self::File { .. } | Self::Vanished { .. } => true,
-            Self::Url { .. } | Self::NoFolder { .. } => false,
+            Self::Url { .. } | Self::NoFolder { .. } | Self::UnknownOption { .. } => false,
         }
+    }
+}
+
+/// Whether a store of the URL's scheme knows the option. `object_store` itself skips what it does not
+/// know.
+pub fn is_option(url: &Url, key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    match ObjectStoreScheme::parse(url) {
+        Ok((ObjectStoreScheme::AmazonS3, _)) => key.parse::<AmazonS3ConfigKey>().is_ok(),
+        Ok((ObjectStoreScheme::GoogleCloudStorage, _)) => key.parse::<GoogleConfigKey>().is_ok(),
+        Ok((ObjectStoreScheme::MicrosoftAzure, _)) => key.parse::<AzureConfigKey>().is_ok(),
+        _ => false,
     }
 }
 
 impl Store {
     /// The store that `url` names; `options` are those of `object_store` for its scheme.
+    ///
+    /// # Errors
+    /// If an option is unknown to a store of that scheme, or the store cannot be used.
     pub async fn open(url: &Url, options: &BTreeMap<String, String>) -> Result<Self, StoreError> {
+        if let Some(key) = options.keys().find(|key| !is_option(url, key)) {
+            return Err(StoreError::UnknownOption { url: url.to_string(), key: key.clone() });
+        }
         if url.scheme() != "file" {
             let opened = object_store::parse_url_opts(url, options);
             let (objects, root) =

@@ -7,6 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use common::chain::Chain;
+use common::kafka::client_events::ClientEvents;
+use common::kafka::clients::ClientError;
 use common::kafka::config::KafkaConfig;
 use common::messages::chunk::{Assembler, CHUNK, ChunkHeader};
 use common::messages::codec::{EVENT_TYPE, decode};
@@ -20,7 +22,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
 use super::fleet::Fleet;
-use crate::clients::{self, ReaderEvents};
+use crate::clients;
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -43,7 +45,7 @@ pub enum FollowError {
     #[error("failed to create the reader of the system's own topics")]
     Reader {
         #[source]
-        source: KafkaError,
+        source: ClientError,
     },
     #[error("failed to start reading the system's own topics")]
     Assign {
@@ -104,7 +106,7 @@ impl Drop for Follower {
 }
 
 struct Task {
-    reader: BaseConsumer<ReaderEvents>,
+    reader: Arc<BaseConsumer<ClientEvents>>,
     topics: Followed,
     seen: Arc<Mutex<Seen>>,
     chunks: Assembler,

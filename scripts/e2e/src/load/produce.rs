@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::clock::Clock;
+use common::kafka::client_events::ClientEvents;
+use common::kafka::clients::ClientError;
 use common::kafka::config::KafkaConfig;
 use common::shutdown::Shutdown;
 use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -18,7 +21,7 @@ use super::event::{Event, Events};
 use super::replay::{Replay, ReplayError};
 use super::schedule::Schedule;
 use super::shape::{RatePlan, Rates};
-use crate::clients;
+use crate::clients::clients;
 
 /// One turn of the sending loop.
 const TURN: Duration = Duration::from_millis(10);
@@ -73,7 +76,7 @@ pub enum LoadError {
     #[error("failed to create the producer")]
     Producer {
         #[source]
-        source: KafkaError,
+        source: ClientError,
     },
     #[error("failed to read what is to be replayed")]
     Replay {
@@ -120,21 +123,34 @@ impl Summary {
 }
 
 /// Counts what becomes of records.
-struct Acknowledgements(Arc<Progress>);
+struct Acknowledgements {
+    progress: Arc<Progress>,
+    events: ClientEvents,
+}
 
-impl ClientContext for Acknowledgements {}
+impl ClientContext for Acknowledgements {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.events.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.events.error(error, reason);
+    }
+}
 
 impl ProducerContext for Acknowledgements {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let progress = &self.progress;
         match result {
             Ok(_) => {
-                self.0.acknowledged.fetch_add(1, Ordering::Relaxed);
+                progress.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
             Err((error, _)) => {
-                self.0.failed.fetch_add(1, Ordering::Relaxed);
-                let mut first = self.0.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+                progress.failed.fetch_add(1, Ordering::Relaxed);
+                let mut first =
+                    progress.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
                 first.get_or_insert_with(|| error.to_string());
             }
         }
@@ -149,7 +165,7 @@ enum Origin {
 /// A load on its way to a topic that exists.
 pub struct Load {
     plan: LoadPlan,
-    producer: BaseProducer<Acknowledgements>,
+    producer: Arc<BaseProducer<Acknowledgements>>,
     origin: Origin,
     rates: Rates,
     schedule: Schedule,
@@ -284,16 +300,16 @@ fn is_queue_full(error: &KafkaError) -> bool {
 fn producer(
     kafka: &KafkaConfig,
     progress: &Arc<Progress>,
-) -> Result<BaseProducer<Acknowledgements>, LoadError> {
-    let mut settings = clients::settings(kafka);
-    settings.set("enable.idempotence", "true");
-    settings.set("acks", "all");
-    settings.set("linger.ms", "5");
-    settings.set("message.timeout.ms", ACKNOWLEDGE_WITHIN.as_millis().to_string());
-    settings.set("queue.buffering.max.kbytes", "32768");
-    settings.set("queue.buffering.max.messages", "100000");
-    settings.set("topic.metadata.refresh.interval.ms", "1000");
-    settings
-        .create_with_context(Acknowledgements(Arc::clone(progress)))
-        .map_err(|source| LoadError::Producer { source })
+) -> Result<Arc<BaseProducer<Acknowledgements>>, LoadError> {
+    let clients = clients(kafka);
+    let within = ACKNOWLEDGE_WITHIN.as_millis().to_string();
+    let settings = [
+        ("linger.ms", "5"),
+        ("message.timeout.ms", &within),
+        ("queue.buffering.max.kbytes", "32768"),
+        ("queue.buffering.max.messages", "100000"),
+    ];
+    let context =
+        Acknowledgements { progress: Arc::clone(progress), events: clients.events("load") };
+    clients.base_producer(&settings, context).map_err(|source| LoadError::Producer { source })
 }

@@ -2,9 +2,12 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::clock::Clock;
+use common::kafka::client_events::ClientEvents;
+use common::kafka::clients::ClientError;
 use common::kafka::config::KafkaConfig;
 use common::kafka::wire::client::{WireClient, WireError};
 use common::kafka::wire::cluster::Topics;
@@ -17,7 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::{self, Runtime};
 
 use super::record::{Record, TopicFacts, TopicRecords};
-use crate::clients::{self, ANSWER_TIMEOUT, ReaderEvents};
+use crate::clients::{self, ANSWER_TIMEOUT};
 
 const POLL: Duration = Duration::from_millis(200);
 /// Spreads reconnections; a single reader has nobody to keep away from.
@@ -25,7 +28,7 @@ const BACK_OFF_SEED: u64 = 1;
 
 /// The topics of a Kafka cluster.
 pub struct KafkaTopics {
-    reader: BaseConsumer<ReaderEvents>,
+    reader: Arc<BaseConsumer<ClientEvents>>,
     /// Topics' ids, which librdkafka does not tell.
     wire: WireClient,
     runtime: Runtime,
@@ -36,7 +39,7 @@ pub enum KafkaTopicsError {
     #[error("failed to create the reader")]
     Reader {
         #[source]
-        source: KafkaError,
+        source: ClientError,
     },
     #[error("failed to start the runtime of the wire client")]
     Runtime {

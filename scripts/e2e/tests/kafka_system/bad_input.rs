@@ -101,7 +101,7 @@ fn an_unreachable_broker_is_named() {
     let kafka = ["--kafka-bootstrap-servers", NOBODY];
     let programs: [(&str, &[&str]); 6] = [
         ("orchestrator", &["--state-dir", &state, "--listen", "127.0.0.1:0"]),
-        ("consumer", &["--consumer", "1", "--sink-url", &lake]),
+        ("consumer", &["--consumer", "1", "--sink-url", &lake, "--leaderless-secs", "2"]),
         ("orchestrator", &["send", "stop", "orders"]),
         ("orchestrator", &["service", "list"]),
         ("monitor", &["--listen", "127.0.0.1:0"]),

@@ -40,6 +40,12 @@ impl Crew {
         crew
     }
 
+    /// Starts monitor and orchestrator again after the system has ended.
+    pub(crate) fn start_again(&mut self) {
+        self.system.start_monitor().unwrap();
+        self.system.start_orchestrator().unwrap();
+    }
+
     pub(crate) fn status(&self) -> Status {
         serde_json::from_value(self.system.status().unwrap()).unwrap()
     }

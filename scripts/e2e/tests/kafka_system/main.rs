@@ -11,6 +11,7 @@ mod own_kafka;
 mod bad_input;
 mod bad_records;
 mod broker;
+mod cut;
 mod deaths;
 mod growth;
 mod readers;

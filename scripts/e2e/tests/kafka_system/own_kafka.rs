@@ -1,5 +1,7 @@
 //! Kafka of a test's own, whose broker may be stopped.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,20 +14,14 @@ use tempfile::TempDir;
 
 use crate::stage::{PATIENCE, Stage};
 
-const SETTINGS: &str = "extra.properties";
-
 pub(crate) struct OwnKafka {
     run: TempDir,
     servers: String,
 }
 
 impl OwnKafka {
-    /// Its broker's session outlasts a pause of a few seconds. A lone broker that lost its session
-    /// describes a cluster without brokers, and librdkafka does not always find it again: that is
-    /// another fault, which docs/protocol.md names among what is not there yet.
     pub(crate) fn start() -> Self {
         let run = tempfile::tempdir().unwrap();
-        std::fs::write(run.path().join(SETTINGS), "broker.session.timeout.ms=15000\n").unwrap();
         let servers = up(run.path());
         Self { run, servers }
     }
@@ -47,6 +43,26 @@ impl OwnKafka {
             Err(_) => Ok(()),
         };
         wait_until("the broker's port is free", PATIENCE, gone).unwrap();
+    }
+
+    /// Removes the second half of a partition's log from the disk of a broker that was killed, as a
+    /// broken disk or an unclean election may.
+    pub(crate) fn cut(&self, topic: &str, partition: u32) {
+        let folder = self.run.path().join(format!("node1/data/{topic}-{partition}"));
+        let mut logs = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension().and_then(OsStr::to_str) {
+                Some("log") => {
+                    let log = File::options().write(true).open(&path).unwrap();
+                    log.set_len(log.metadata().unwrap().len() / 2).unwrap();
+                    logs += 1;
+                }
+                Some("index" | "timeindex") => std::fs::remove_file(&path).unwrap(),
+                _ => {}
+            }
+        }
+        assert_eq!(logs, 1);
     }
 
     /// Starts the broker again, with its data and at its port.
@@ -75,6 +91,5 @@ fn kafka(run: &Path) -> Command {
     let mut command = Command::new(script("kafka.sh"));
     command.env_remove("KAFKA_BOOTSTRAP_SERVERS").env_remove("KAFKA_NODES");
     command.env("KAFKA_RUN", run).env("KAFKA_PORT", "auto");
-    command.env("KAFKA_EXTRA", run.join(SETTINGS));
     command
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use common::messages::Message;
 use common::messages::codec::EVENT_TYPE;
 use common::rate::BytesPerSecond;
 use common::shutdown::Shutdown;
-use e2e::clients;
+use e2e::clients::clients;
 use e2e::harness::process::{Process, tail};
 use e2e::harness::programs::program;
 use e2e::harness::system::{System, SystemPlan};
@@ -31,7 +32,7 @@ use e2e::verify::kafka::KafkaTopics;
 use e2e::verify::report::TopicReport;
 use e2e::verify::wait::until_stored;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use serde_json::Value;
 
 /// How long anything may take on a busy machine before it counts as not happening.
@@ -203,6 +204,12 @@ impl Stage {
         Lake::open(&self.lake_url(), &BTreeMap::new()).unwrap()
     }
 
+    /// The paths of all objects in the lake.
+    pub(crate) fn objects(&self) -> Vec<String> {
+        let listing = self.lake().list().unwrap();
+        listing.objects.into_iter().map(|object| object.path).collect()
+    }
+
     /// Waits until all is stored, and compares.
     pub(crate) fn verify(&self, topic: &str) -> TopicReport {
         let mut topics = KafkaTopics::connect(&self.kafka).unwrap();
@@ -223,10 +230,8 @@ impl Stage {
         report
     }
 
-    fn producer(&self) -> BaseProducer {
-        let mut settings = clients::settings(&self.kafka);
-        settings.set("enable.idempotence", "true");
-        settings.create().unwrap()
+    fn producer(&self) -> Arc<BaseProducer> {
+        clients(&self.kafka).base_producer(&[], DefaultProducerContext).unwrap()
     }
 }
 
