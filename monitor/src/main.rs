@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use common::chain::Chain;
 use common::crypto::install_crypto_provider;
 use common::shutdown::Shutdown;
 use monitor::args::{self, Command, RunArgs, TailArgs};
@@ -24,7 +25,7 @@ async fn main() -> ExitCode {
         }
     };
     outcome.err().map_or(ExitCode::SUCCESS, |(status, error)| {
-        eprintln!("monitor: {error:#}");
+        eprintln!("monitor: {}", Chain(error.as_ref()));
         ExitCode::from(status)
     })
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use common::chain::Chain;
 use common::crypto::install_crypto_provider;
 use common::kafka::config_file::ConfigFileError;
 use common::shutdown::Shutdown;
@@ -33,7 +34,7 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("orchestrator: {error:#}");
+            eprintln!("orchestrator: {}", Chain(error.as_ref()));
             ExitCode::from(if is_input(&error) { 2 } else { 1 })
         }
     }

@@ -11,6 +11,7 @@ use common::rate::BytesPerSecond;
 use crate::demo::run::DemoPlan;
 use crate::load::produce::LoadPlan;
 use crate::load::shape::{RatePlan, Shape};
+use crate::reaction::ReactionPlan;
 use crate::verify::check::Request;
 
 /// Writes load to Kafka, and judges what became of it in the lake
@@ -34,6 +35,8 @@ pub enum Command {
     Latency(LatencyArgs),
     /// Run the whole system with a load that rises and falls, and show it on one live page
     Demo(DemoArgs),
+    /// Measure how soon the fleet grows after the load has jumped
+    Reaction(ReactionArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -139,6 +142,35 @@ pub struct LatencyArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ReactionArgs {
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+
+    /// Folder for the lake, the logs and the state
+    #[arg(long, value_name = "DIR")]
+    pub directory: PathBuf,
+
+    /// How often the load jumps by what one consumer sustains
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=12))]
+    pub steps: u32,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ReactionArgs {
+    pub fn plan(&self) -> ReactionPlan {
+        ReactionPlan {
+            kafka_bootstrap_servers: self.kafka.kafka_bootstrap_servers.clone(),
+            kafka_config: self.kafka.kafka_config.clone(),
+            directory: self.directory.clone(),
+            steps: self.steps,
+        }
+    }
 }
 
 #[derive(Args, Clone, Debug)]

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use common::kafka::admin::TopicAdmin;
 use common::kafka::client_events::{ClientEvents, ClientMetrics};
 use common::kafka::clients::{ClientError, ClientNames, FetchBounds, KafkaClients};
 use common::kafka::config::KafkaConfig;
+use common::kafka::topic_spec::TopicSpec;
 use rdkafka::consumer::BaseConsumer;
+use tokio::runtime;
 
 /// How long a broker may take to answer one question.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,4 +37,14 @@ pub fn clients(kafka: &KafkaConfig) -> KafkaClients {
 /// A reader of committed records that says where a partition ends. It commits nothing.
 pub fn reader(kafka: &KafkaConfig) -> Result<Arc<BaseConsumer<ClientEvents>>, ClientError> {
     clients(kafka).data_consumer(FETCH_BOUNDS)
+}
+
+/// Makes sure that a topic exists with at least so many partitions.
+pub fn create_topic(kafka: &KafkaConfig, topic: &str, partitions: u32) -> anyhow::Result<()> {
+    let spec = TopicSpec { name: topic.into(), partitions, settings: Vec::new() };
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.context("failed to start a runtime")?.block_on(async {
+        TopicAdmin::connect(&clients(kafka)).await?.ensure_topic(&spec).await?;
+        Ok(())
+    })
 }

@@ -11,5 +11,6 @@ pub mod verify;
 pub mod latency;
 pub mod harness;
 pub mod demo;
+pub mod reaction;
 pub mod args;
 pub mod run;

@@ -8,22 +8,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use common::clock::Clock;
-use common::kafka::admin::TopicAdmin;
-use common::kafka::client_events::ClientMetrics;
-use common::kafka::clients::{ClientNames, KafkaClients};
-use common::kafka::config::KafkaConfig;
-use common::kafka::topic_spec::TopicSpec;
 use common::shutdown::Shutdown;
 use serde::Serialize;
-use tokio::runtime;
 use tracing::info;
 
-use crate::args::{Cli, Command, DemoArgs, LakeArgs, LatencyArgs, LoadArgs, VerifyArgs};
+use crate::args::{
+    Cli, Command, DemoArgs, LakeArgs, LatencyArgs, LoadArgs, ReactionArgs, VerifyArgs,
+};
+use crate::clients::create_topic;
 use crate::demo;
 use crate::lake::store::Lake;
 use crate::latency;
 use crate::load::produce::Load;
 use crate::load::replay::Replay;
+use crate::reaction;
 use crate::verify::check::{self, VerifyError};
 use crate::verify::kafka::KafkaTopics;
 use crate::verify::wait::until_stored;
@@ -62,6 +60,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Command::Verify(args) => verify(args),
         Command::Latency(args) => print_latency(args),
         Command::Demo(args) => demo(args),
+        Command::Reaction(args) => react(args),
     }
 }
 
@@ -73,18 +72,6 @@ fn load(args: &LoadArgs) -> Outcome {
     let summary = load.run(Clock, &shutdown).or_failed()?;
     print(&serde_json::to_string(&summary).or_failed()?)?;
     Ok(status(summary.is_complete()))
-}
-
-/// Makes sure that a topic exists with at least so many partitions.
-pub fn create_topic(kafka: &KafkaConfig, topic: &str, partitions: u32) -> anyhow::Result<()> {
-    let names = ClientNames { client_id: "stowage-e2e".into(), group: "stowage-e2e".into() };
-    let clients = KafkaClients::new(kafka.clone(), names, ClientMetrics::default());
-    let spec = TopicSpec { name: topic.into(), partitions, settings: Vec::new() };
-    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.context("failed to start a runtime")?.block_on(async {
-        TopicAdmin::connect(&clients).await?.ensure_topic(&spec).await?;
-        Ok(())
-    })
 }
 
 fn verify(args: &VerifyArgs) -> Outcome {
@@ -121,6 +108,17 @@ fn demo(args: &DemoArgs) -> Outcome {
         write_report(path, &summary)?;
     }
     Ok(status(summary.is_sound))
+}
+
+fn react(args: &ReactionArgs) -> Outcome {
+    let kafka = args.kafka.load().or_bad_input()?;
+    let reactions = reaction::measure(&args.plan(), &kafka).or_failed()?;
+    if args.json {
+        print(&serde_json::to_string(&reactions).or_failed()?)?;
+    } else {
+        print(&reactions)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write_report(path: &Path, report: &impl Serialize) -> Result<(), Failure> {
