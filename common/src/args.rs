@@ -8,6 +8,7 @@ use tracing_subscriber::filter::Targets;
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::config_file::{self, ConfigFileError};
 use crate::telemetry::{self, LogFormat, TelemetryError};
+use crate::topics::TopicNames;
 
 /// Where Kafka is and how to reach it.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +31,43 @@ impl KafkaArgs {
     pub fn load(&self) -> Result<KafkaConfig, ConfigFileError> {
         config_file::load(&self.kafka_bootstrap_servers, self.kafka_config.as_deref())
     }
+}
+
+/// What our own topics are called.
+#[derive(Args, Clone, Debug)]
+pub struct NameArgs {
+    /// What our own topics begin with
+    #[arg(long, env, hide_env_values = true, value_name = "PREFIX",
+          default_value = "data-engineering", value_parser = parse_prefix)]
+    pub topic_prefix: String,
+}
+
+impl NameArgs {
+    pub fn topics(&self) -> TopicNames {
+        TopicNames::new(&self.topic_prefix)
+    }
+}
+
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let is_legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    if text.is_empty() || text.len() > 200 || !text.chars().all(is_legal) {
+        return Err("expected letters, digits, `.`, `_` and `-`, as in a topic's name".into());
+    }
+    Ok(text.into())
+}
+
+/// The consumer group.
+#[derive(Args, Clone, Debug)]
+pub struct GroupArgs {
+    /// Consumer group under whose name offsets are committed and tables are claimed
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = "data-engineering"
+    )]
+    pub group_id: String,
 }
 
 /// What a service writes to its log.
@@ -62,12 +100,22 @@ mod tests {
         #[command(flatten)]
         kafka: KafkaArgs,
         #[command(flatten)]
+        names: NameArgs,
+        #[command(flatten)]
         telemetry: TelemetryArgs,
     }
 
     fn parse(flags: &[&str]) -> Result<Flags, String> {
         let flags = ["x"].iter().chain(flags);
         Flags::try_parse_from(flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_prefix_is_one_that_a_topic_may_have() {
+        let parse =
+            |prefix| parse(&["--kafka-bootstrap-servers", "k:9092", "--topic-prefix", prefix]);
+        assert_eq!(parse("etl").unwrap().names.topics().events, "etl-events");
+        assert!(parse("a/b").is_err() && parse("").is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
-use common::args::{KafkaArgs, TelemetryArgs};
+use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
 use common::identity::ConsumerId;
 use common::messages::service::{FORMATS, SINKS};
 use thiserror::Error;
@@ -33,20 +33,11 @@ pub struct Args {
           value_parser = RangedU64ValueParser::<u32>::new().range(1..=100_000))]
     pub consumer: u32,
 
-    /// Group under whose name offsets are committed and tables are claimed
-    #[arg(
-        long,
-        env,
-        hide_env_values = true,
-        value_name = "NAME",
-        default_value = "data-engineering"
-    )]
-    pub group_id: String,
+    #[command(flatten)]
+    pub group: GroupArgs,
 
-    /// What our own topics begin with
-    #[arg(long, env, hide_env_values = true, value_name = "PREFIX",
-          default_value = "data-engineering", value_parser = parse_prefix)]
-    pub topic_prefix: String,
+    #[command(flatten)]
+    pub names: NameArgs,
 
     /// Where tables are: `file:///FOLDER` (or s3://, gs://, az://); without it only `discard` works
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
@@ -197,18 +188,6 @@ impl Args {
         Reading { format: or_default(&self.format, &FORMATS), sink: or_default(&self.sink, &SINKS) }
     }
 
-    pub fn controller_topic(&self) -> String {
-        format!("{}-controller", self.topic_prefix)
-    }
-
-    pub fn events_topic(&self) -> String {
-        format!("{}-events", self.topic_prefix)
-    }
-
-    pub fn dead_letter_topic(&self) -> String {
-        format!("{}-dead-letter", self.topic_prefix)
-    }
-
     pub fn ttl(&self) -> Duration {
         seconds(self.ttl_secs)
     }
@@ -240,14 +219,6 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| "expected a number of seconds from 0 to 86400".into())
 }
 
-fn parse_prefix(text: &str) -> Result<String, String> {
-    let is_legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-    if text.is_empty() || text.len() > 200 || !text.chars().all(is_legal) {
-        return Err("expected letters, digits, `.`, `_` and `-`, as in a topic's name".into());
-    }
-    Ok(text.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +235,7 @@ mod tests {
         assert_eq!(args.check(), Ok(()));
         assert_eq!((args.id(), args.limits()), (ConsumerId(3), FlowLimits::default()));
         assert_eq!(args.leaderless(), Some(Duration::from_secs(60)));
-        assert_eq!(args.controller_topic(), "data-engineering-controller");
+        assert_eq!(args.names.topics().controller, "data-engineering-controller");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use common::kafka::writer::TopicWriter;
 use common::partition::TopicPartition;
 use common::settings::{Settings, read_settings};
 use common::term::{Generation, Sequence};
+use common::topics::TopicNames;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::Semaphore;
@@ -93,12 +94,12 @@ impl Process<'_> {
         let name = &clients.names().client_id;
         let wire = WireClient::new(&self.kafka, name, rng).context("Kafka cannot be used")?;
         let (cluster_id, controller_topic_id) = self.own_topics(&wire).await?;
-        let owner = Owner { group: args.group_id.clone(), cluster_id: cluster_id.clone() };
+        let owner = Owner { group: args.group.group_id.clone(), cluster_id: cluster_id.clone() };
         let tables = self.tables(owner).await?;
         let consumer = args.id();
-        let belonging = Belonging { consumer, group: args.group_id.clone(), cluster_id };
+        let belonging = Belonging { consumer, group: args.group.group_id.clone(), cluster_id };
         let (volume, found) = self.volume(&belonging).await?;
-        let controller = TopicPartition::new(&args.controller_topic(), args.consumer);
+        let controller = TopicPartition::new(&args.names.topics().controller, args.consumer);
         let control = Control::open(&clients, controller.clone(), args.by_hand).await?;
         let beating = self.beating(&clients, process_started_ms, volume.is_some())?;
         let incarnation = Incarnation::from_rng(&mut self.rng);
@@ -127,7 +128,7 @@ impl Process<'_> {
         if !self.args.by_hand {
             return Ok(None);
         }
-        let events = TopicPartition::new(&self.args.events_topic(), 0);
+        let events = TopicPartition::new(&self.args.names.topics().events, 0);
         let end = context.fetcher.log_range(&events).await?.end;
         let generation = generation.unwrap_or_default();
         Ok(Some(ByHand::new(generation, Sequence(end), self.args.reading())))
@@ -135,7 +136,7 @@ impl Process<'_> {
 
     fn clients(&self) -> KafkaClients {
         let client_id = format!("stowage-consumer-{}", self.args.consumer);
-        let names = ClientNames { client_id, group: self.args.group_id.clone() };
+        let names = ClientNames { client_id, group: self.args.group.group_id.clone() };
         KafkaClients::new(self.kafka.clone(), names, self.metrics.kafka.clone())
     }
 
@@ -143,10 +144,11 @@ impl Process<'_> {
     async fn ensure_topics(&self, clients: &KafkaClients) -> anyhow::Result<()> {
         let args = self.args;
         let admin = TopicAdmin::connect(clients).await?;
+        let names = args.names.topics();
         let ours = [
-            (args.controller_topic(), args.consumer + 1, true),
-            (args.events_topic(), 1, true),
-            (args.dead_letter_topic(), 1, false),
+            (names.controller, args.consumer + 1, true),
+            (names.events, 1, true),
+            (names.dead_letter, 1, false),
         ];
         for (name, partitions, is_log) in ours {
             let settings = if is_log {
@@ -169,7 +171,7 @@ impl Process<'_> {
     /// The ids of the cluster and of the controller topic, once Kafka and our topics are there.
     async fn own_topics(&self, wire: &WireClient) -> anyhow::Result<(String, TopicId)> {
         let args = self.args;
-        let (controller, events) = (args.controller_topic(), args.events_topic());
+        let TopicNames { controller, events, .. } = args.names.topics();
         let began_at = self.clock.now();
         let mut topics_asked_at = None;
         let mut is_away = false;
@@ -280,7 +282,7 @@ impl Process<'_> {
         Ok(Beating {
             body,
             writer: TopicWriter::new(clients.heartbeat_producer(args.ttl())?),
-            events: TopicPartition::new(&args.events_topic(), 0),
+            events: TopicPartition::new(&args.names.topics().events, 0),
             clock: self.clock,
             rng: ChaCha8Rng::from_rng(&mut self.rng),
             metrics: self.metrics.clone(),
@@ -297,7 +299,8 @@ impl Process<'_> {
         let (args, consumer, metrics) = (self.args, self.args.id(), self.metrics.clone());
         let writer = TopicWriter::new(clients.producer()?);
         let rng = ChaCha8Rng::seed_from_u64(self.rng.next_u64());
-        let events = Events::new(writer, &args.events_topic(), consumer, rng, metrics.clone());
+        let events =
+            Events::new(writer, &args.names.topics().events, consumer, rng, metrics.clone());
         let cores = available_parallelism().map_or(1, usize::from);
         Ok(LaneContext {
             clock: self.clock,
@@ -307,7 +310,7 @@ impl Process<'_> {
             wire: Arc::new(wire),
             tables,
             committer: Committer::start(clients, self.clock, metrics.clone())?,
-            dead_letters: DeadLetters::start(clients, args.dead_letter_topic(), consumer)?,
+            dead_letters: DeadLetters::start(clients, args.names.topics().dead_letter, consumer)?,
             events,
             budget: SharedBudget::new(args.buffer_bytes),
             decoders: Semaphore::new(cores),

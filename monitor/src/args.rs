@@ -1,12 +1,11 @@
 //! IO. The flags of the monitor, each with its twin in the environment, checked once.
 
 use std::ffi::OsString;
-use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use common::args::{KafkaArgs, TelemetryArgs};
+use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
 use regex::Regex;
 use thiserror::Error;
 
@@ -39,6 +38,9 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub names: NameArgs,
+
+    #[command(flatten)]
+    pub group: GroupArgs,
 
     /// Topics to measure, separated by commas; without names and pattern all but Kafka's own and ours
     #[arg(long, env, hide_env_values = true, value_name = "TOPIC,…", value_delimiter = ',')]
@@ -104,6 +106,9 @@ pub struct TailArgs {
     #[command(flatten)]
     pub names: NameArgs,
 
+    #[command(flatten)]
+    pub group: GroupArgs,
+
     /// Print each measurement as a line of JSON
     #[arg(long)]
     pub json: bool,
@@ -111,24 +116,6 @@ pub struct TailArgs {
     /// End after one measurement
     #[arg(long)]
     pub once: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct NameArgs {
-    /// What our own topics begin with
-    #[arg(long, env, hide_env_values = true, value_name = "PREFIX",
-          default_value = "data-engineering", value_parser = parse_prefix)]
-    pub topic_prefix: String,
-
-    /// Group that the consumers commit to: lag is counted from its offsets
-    #[arg(
-        long,
-        env,
-        hide_env_values = true,
-        value_name = "NAME",
-        default_value = "data-engineering"
-    )]
-    pub group_id: String,
 }
 
 /// Flags that are well-formed, but not together.
@@ -169,12 +156,6 @@ fn is_flag_of_run(first: Option<&str>) -> bool {
     })
 }
 
-impl NameArgs {
-    pub fn monitor_topic(&self) -> String {
-        format!("{}-monitor", self.topic_prefix)
-    }
-}
-
 impl RunArgs {
     pub fn interval(&self) -> Duration {
         Duration::from_millis(self.interval_ms)
@@ -184,7 +165,7 @@ impl RunArgs {
         Selection {
             names: self.topics.iter().filter(|name| !name.is_empty()).cloned().collect(),
             pattern: self.topic_pattern.clone(),
-            own_prefix: self.names.topic_prefix.clone(),
+            own_topics: self.names.topics(),
         }
     }
 
@@ -204,21 +185,6 @@ impl RunArgs {
             time_constant: Duration::from_secs(self.filter_secs),
         })
     }
-}
-
-/// The name of this machine, as far as it has one.
-pub fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "host".into() } else { name.into() }
-}
-
-fn parse_prefix(text: &str) -> Result<String, String> {
-    let is_legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-    if text.is_empty() || text.len() > 200 || !text.chars().all(is_legal) {
-        return Err("expected letters, digits, `.`, `_` and `-`, as in a topic's name".into());
-    }
-    Ok(text.into())
 }
 
 #[cfg(test)]
@@ -260,7 +226,7 @@ mod tests {
     fn topics_and_names_are_checked_and_split() {
         let run = run(&["--topics", "orders,payments", "--topic-prefix", "etl"]);
         assert!(run.selection().includes("payments") && !run.selection().includes("refunds"));
-        assert_eq!(run.names.monitor_topic(), "etl-monitor");
+        assert_eq!(run.names.topics().monitor, "etl-monitor");
         assert!(parsed(&[&SERVERS[..], &["--topic-prefix", "a/b"]].concat()).is_err());
         assert!(parsed(&[&SERVERS[..], &["--topic-pattern", "("]].concat()).is_err());
     }

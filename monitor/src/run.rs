@@ -11,6 +11,7 @@ use common::kafka::clients::{ClientNames, KafkaClients};
 use common::kafka::config::KafkaConfig;
 use common::kafka::wire::client::WireClient;
 use common::kafka::writer::TopicWriter;
+use common::machine::host_name;
 use common::metrics::Metrics;
 use common::shutdown::Shutdown;
 use rand::SeedableRng;
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
-use crate::args::{self, RunArgs};
+use crate::args::RunArgs;
 use crate::brokers::Brokers;
 use crate::catalog::Catalog;
 use crate::follow::{Catalogs, Follower};
@@ -58,17 +59,17 @@ impl Monitor {
         let mut registry = Metrics::new("monitor");
         let metrics = MonitorMetrics::declare(&mut registry);
         let mut rng = ChaCha8Rng::from_rng(&mut rand::rng());
-        let host = args::host_name();
+        let host = host_name();
         let name = format!("{host}:{}-{}", std::process::id(), Nonce::from_rng(&mut rng));
         let client_id = format!("stowage-monitor-{host}");
         let wire = WireClient::new(&config, &client_id, rng)?;
-        let names = ClientNames { client_id, group: args.names.group_id.clone() };
+        let names = ClientNames { client_id, group: args.group.group_id.clone() };
         let clients = KafkaClients::new(config, names, metrics.clients.clone());
         let writer = TopicWriter::new(clients.producer()?);
         Ok(Self {
             client: Arc::new(BrokerClient::new(wire, PATIENCE)),
             offsets: OffsetsClient::new(clients.offsets_consumer()?, PATIENCE),
-            publisher: Publisher::new(writer, &args.names.monitor_topic()),
+            publisher: Publisher::new(writer, &args.names.topics().monitor),
             registry: Arc::new(registry),
             args,
             clients,
@@ -126,7 +127,7 @@ impl Monitor {
 
     /// Makes sure that there is a topic to publish to, and asks what there is to measure.
     async fn begin(&self) -> anyhow::Result<Catalog> {
-        let topic = self.args.names.monitor_topic();
+        let topic = self.args.names.topics().monitor;
         let admin = TopicAdmin::connect(&self.clients).await?;
         let ensured = publish::ensure_topic(&admin, &topic, self.args.retention_ms).await?;
         for wrong in ensured.wrong_settings {

@@ -2,20 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use common::topics::TopicNames;
 use regex::Regex;
-
-/// What follows the prefix and a hyphen in the names of our own topics.
-const OWN_TOPICS: [&str; 5] = ["controller", "dead-letter", "events", "monitor", "service"];
 
 /// What a person asked for. Names and a pattern add up; with neither everything is selected that is
 /// not Kafka's own or ours.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Selection {
     pub names: BTreeSet<String>,
     /// Must match the whole name.
     pub pattern: Option<Regex>,
-    /// What the names of our own topics begin with.
-    pub own_prefix: String,
+    pub own_topics: TopicNames,
 }
 
 impl Selection {
@@ -30,9 +27,7 @@ impl Selection {
     }
 
     fn is_internal(&self, topic: &str) -> bool {
-        let rest = topic.strip_prefix(self.own_prefix.as_str());
-        let own = rest.and_then(|rest| rest.strip_prefix('-'));
-        topic.starts_with("__") || own.is_some_and(|name| OWN_TOPICS.contains(&name))
+        topic.starts_with("__") || self.own_topics.contains(topic)
     }
 }
 
@@ -48,7 +43,7 @@ mod tests {
         Selection {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             pattern: pattern.map(|pattern| Regex::new(pattern).unwrap()),
-            own_prefix: "data-engineering".into(),
+            own_topics: TopicNames::new("data-engineering"),
         }
     }
 

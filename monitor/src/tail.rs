@@ -56,7 +56,7 @@ impl Tail {
     /// If settings are malformed or contradict each other.
     pub fn prepare(args: TailArgs) -> anyhow::Result<Self> {
         // Nothing is committed; but librdkafka asks for the group, and rights may be tight.
-        let group = args.names.group_id.clone();
+        let group = args.group.group_id.clone();
         let names = ClientNames { client_id: "stowage-monitor-tail".into(), group };
         let clients = KafkaClients::new(args.kafka.load()?, names, ClientMetrics::default());
         clients.offsets_consumer()?;
@@ -68,7 +68,7 @@ impl Tail {
     /// # Errors
     /// If no broker answers, there is no such topic, or it cannot be read.
     pub async fn run(&self) -> Result<(), TailError> {
-        let topic = self.args.names.monitor_topic();
+        let topic = self.args.names.topics().monitor;
         let find = |source| TailError::Find { source };
         let admin = TopicAdmin::connect(&self.clients).await.map_err(find)?;
         if admin.partitions(&topic).await.map_err(find)?.is_none() {

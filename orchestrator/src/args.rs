@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use common::args::{KafkaArgs, TelemetryArgs};
+use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
 use common::rate::BytesPerSecond;
 use thiserror::Error;
 
@@ -19,7 +19,6 @@ use crate::demand::DemandPolicy;
 use crate::fleet::launch::{LaunchSettings, OWNED};
 use crate::fleet::process::Grace;
 use crate::plan::snapshot::Limits;
-use crate::topics::TopicNames;
 use crate::trigger::TriggerPolicy;
 
 /// Without a measurement for so long nothing is moved that need not be.
@@ -58,15 +57,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub names: NameArgs,
 
-    /// Group under whose name consumers commit offsets
-    #[arg(
-        long,
-        env,
-        hide_env_values = true,
-        value_name = "NAME",
-        default_value = "data-engineering"
-    )]
-    pub group_id: String,
+    #[command(flatten)]
+    pub group: GroupArgs,
 
     /// Folder for what is kept: decisions, and the consumers' folders; one orchestrator at a time has it
     #[arg(long, env, hide_env_values = true, value_name = "FOLDER")]
@@ -149,14 +141,6 @@ pub struct RunArgs {
     pub grace_secs: u64,
 }
 
-#[derive(Args, Clone, Debug)]
-pub struct NameArgs {
-    /// What our own topics begin with
-    #[arg(long, env, hide_env_values = true, value_name = "PREFIX",
-          default_value = "data-engineering", value_parser = parse_prefix)]
-    pub topic_prefix: String,
-}
-
 /// How consumers exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FleetKind {
@@ -200,12 +184,6 @@ fn is_command_missing(first: Option<&str>) -> bool {
 /// The flags, for the page that lists them.
 pub fn program() -> clap::Command {
     Program::command()
-}
-
-impl NameArgs {
-    pub fn topics(&self) -> TopicNames {
-        TopicNames::new(&self.topic_prefix)
-    }
 }
 
 impl RunArgs {
@@ -269,7 +247,8 @@ impl RunArgs {
         if !program.is_file() {
             return Err(ArgsError::NoProgram { program });
         }
-        let owned = [("group-id", &self.group_id), ("topic-prefix", &self.names.topic_prefix)];
+        let owned =
+            [("group-id", &self.group.group_id), ("topic-prefix", &self.names.topic_prefix)];
         Ok(LaunchSettings {
             program,
             folder: state_dir.join("consumers"),
@@ -306,14 +285,6 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
         return Err("expected `option=value`, the option without its dashes".into());
     }
     Ok((name.into(), value.into()))
-}
-
-fn parse_prefix(text: &str) -> Result<String, String> {
-    let is_legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
-    if text.is_empty() || text.len() > 200 || !text.chars().all(is_legal) {
-        return Err("expected letters, digits, `.`, `_` and `-`, as in a topic's name".into());
-    }
-    Ok(text.into())
 }
 
 #[cfg(test)]

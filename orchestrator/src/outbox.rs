@@ -15,7 +15,7 @@ use rand::rngs::ChaCha8Rng;
 use tokio::sync::mpsc;
 
 use crate::conductor::action::Destination;
-use crate::topics::TopicNames;
+use common::topics::TopicNames;
 
 /// Messages that wait for their acknowledgement at a time; a producer that is stuck bounds them.
 const UNACKNOWLEDGED_MAX: usize = 10_000;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
@@ -20,9 +19,11 @@ use common::kafka::config::KafkaConfig;
 use common::kafka::wire::client::WireClient;
 use common::kafka::wire::cluster::Topics;
 use common::kafka::writer::TopicWriter;
+use common::machine::host_name;
 use common::messages::Message;
 use common::metrics::Metrics;
 use common::shutdown::Shutdown;
+use common::topics::TopicNames;
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use tokio::sync::{mpsc, watch};
@@ -45,7 +46,7 @@ use crate::sense::Sense;
 use crate::state_dir::StateDir;
 use crate::status::Status;
 use crate::takeover::TakeOver;
-use crate::topics::TopicNames;
+use crate::topics::specs;
 
 const CLIENT: &str = "stowage-orchestrator";
 const TICK: Duration = Duration::from_millis(200);
@@ -106,7 +107,8 @@ impl Seed {
     /// Reaches Kafka and sees to it that our topics are as they must be.
     async fn prepare(mut self) -> anyhow::Result<Base> {
         let topics = Arc::new(self.args.names.topics());
-        let names = ClientNames { client_id: CLIENT.into(), group: self.args.group_id.clone() };
+        let names =
+            ClientNames { client_id: CLIENT.into(), group: self.args.group.group_id.clone() };
         let wire = WireClient::new(&self.config, CLIENT, ChaCha8Rng::from_rng(&mut self.rng))?;
         let clients = KafkaClients::new(self.config, names, self.metrics.clients.clone());
         let consumer_partitions = ensure_topics(&clients, &topics, self.args.max_consumers).await?;
@@ -135,7 +137,7 @@ async fn ensure_topics(
 ) -> anyhow::Result<u32> {
     let admin = TopicAdmin::connect(clients).await?;
     let mut consumer_partitions = 0;
-    for spec in topics.specs(consumers_max) {
+    for spec in specs(topics, consumers_max) {
         let found = admin.ensure_topic(&spec).await?;
         if let Some(wrong) = found.wrong_settings.first() {
             bail!("the topic {} cannot be used: {wrong}", spec.name);
@@ -305,11 +307,4 @@ impl Base {
 fn here() -> anyhow::Result<PathBuf> {
     let program = env::current_exe().context("failed to find out where this program lies")?;
     Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
-}
-
-/// The name of this machine, as far as it has one.
-fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "host".into() } else { name.into() }
 }

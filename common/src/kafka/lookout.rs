@@ -14,7 +14,7 @@ use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, StreamConsumer};
 use rdkafka::producer::{BaseProducer, FutureProducer, Producer, ProducerContext};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::kafka::native::add_brokers;
 
@@ -205,10 +205,7 @@ fn look_at(clients: &[Arc<dyn Looked>], servers: &CString) -> bool {
             clients.iter().map(|client| scope.spawn(move || look(client))).collect();
         looks.into_iter().filter_map(|look| look.join().ok()).filter(|knows| !knows).count()
     });
-    match unknowing {
-        0 => debug!(clients = clients.len(), "every Kafka client knows a broker"),
-        _ => info!(clients = unknowing, "named the brokers again to Kafka clients without one"),
-    }
+    debug!(clients = clients.len(), unknowing, "asked Kafka clients whether they know a broker");
     unknowing == 0
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use common::args::{KafkaArgs, TelemetryArgs};
+use common::args::{KafkaArgs, NameArgs, TelemetryArgs};
 use common::identity::{ConsumerId, Nonce};
 use common::kafka::admin::{AdminError, TopicAdmin};
 use common::kafka::client_events::ClientMetrics;
@@ -18,7 +18,6 @@ use common::partition::TopicPartition;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::args::NameArgs;
 use crate::conductor::action::Destination;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;

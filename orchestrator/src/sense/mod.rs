@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::conductor::input::Input;
-use crate::topics::TopicNames;
+use common::topics::TopicNames;
 
 /// What a task that reads needs.
 #[derive(Clone)]
