@@ -45,6 +45,7 @@ mod tests {
     use super::*;
     use crate::decision::Decision;
     use crate::plan::plan;
+    use crate::plan::policy::Policy;
     use crate::plan::snapshot::{Limits, Scope, Snapshot};
     use crate::trigger::{Reason, Trigger};
 
@@ -58,7 +59,13 @@ mod tests {
             create_max: 3,
         };
         let (partitions, consumers) = (BTreeMap::new(), BTreeMap::new());
-        let snapshot = Snapshot { scope: Scope::Pack, limits, partitions, consumers };
+        let snapshot = Snapshot {
+            scope: Scope::Pack,
+            policy: Policy::default(),
+            limits,
+            partitions,
+            consumers,
+        };
         let reason = Reason::Asked { by: "me".into() };
         let trigger = Trigger { reason, scope: Scope::Pack };
         let decision = Decision::new(Timestamp(5), &trigger, &plan(&snapshot), &snapshot);

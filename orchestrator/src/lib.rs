@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod leadership;
 pub mod demand;
 pub mod trigger;
+pub mod pack;
 pub mod plan;
 pub mod diff;
 pub mod decision;

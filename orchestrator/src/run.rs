@@ -209,6 +209,7 @@ impl Base {
             controller_topic: self.topics.controller.clone(),
             controller_topic_id: self.controller_topic_id,
             consumer_partitions: self.consumer_partitions,
+            policy: self.args.policy.policy(),
             limits: self.args.limits(),
             demand: self.args.demand_policy(),
             trigger: self.args.trigger_policy(),

@@ -379,6 +379,7 @@ mod tests {
     use common::rate::BytesPerSecond;
 
     use super::*;
+    use crate::plan::policy::Policy;
     use crate::plan::snapshot::{ConsumerFacts, Limits, PartitionFacts};
 
     const POLICY: TriggerPolicy = TriggerPolicy {
@@ -411,11 +412,16 @@ mod tests {
         };
         let partitions = (0..).zip(partitions).map(|(number, (owner, steady, peak))| {
             let demand = Demand { steady: BytesPerSecond(*steady), peak: BytesPerSecond(*peak) };
-            let facts =
-                PartitionFacts { demand, owner: Some(ConsumerId(*owner)), wish: Wish::None };
+            let facts = PartitionFacts {
+                demand,
+                deviation: BytesPerSecond::ZERO,
+                owner: Some(ConsumerId(*owner)),
+                wish: Wish::None,
+            };
             (TopicPartition::new("orders", number), facts)
         });
         Snapshot {
+            policy: Policy::default(),
             scope: Scope::Place,
             limits,
             partitions: partitions.collect(),

@@ -5,6 +5,7 @@ use common::partition::TopicPartition;
 use common::rate::BytesPerSecond;
 use insta::assert_snapshot;
 use orchestrator::plan::plan;
+use orchestrator::plan::policy::Policy;
 use orchestrator::plan::snapshot::{
     ConsumerFacts, Demand, Limits, PartitionFacts, Scope, Snapshot, Standing, Wish,
 };
@@ -27,10 +28,17 @@ fn snapshot(held: &[&[u64]], unowned: &[u64]) -> Snapshot {
     let all = owned.chain(unowned.iter().map(|rate| (*rate, None)));
     let partitions = (0..).zip(all).map(|(number, (rate, owner))| {
         let demand = Demand::constant(BytesPerSecond(rate));
-        let facts = PartitionFacts { demand, owner, wish: Wish::None };
+        let facts =
+            PartitionFacts { demand, deviation: BytesPerSecond::ZERO, owner, wish: Wish::None };
         (TopicPartition::new("orders", number), facts)
     });
-    Snapshot { scope: Scope::Relieve, limits, partitions: partitions.collect(), consumers }
+    Snapshot {
+        scope: Scope::Relieve,
+        policy: Policy::default(),
+        limits,
+        partitions: partitions.collect(),
+        consumers,
+    }
 }
 
 fn wish(snapshot: &mut Snapshot, partition: u32, wish: Wish) {
@@ -81,21 +89,20 @@ fn a_spare_consumer_is_closed() {
     assert_snapshot!(plan(&snapshot));
 }
 
-/// While somebody is overloaded who cannot be relieved, nobody is closed: the next plan would only
-/// create a consumer again.
+/// Who cannot be relieved, because of pins, holds nobody else back, and is named.
 #[test]
-fn nobody_is_closed_while_somebody_is_overloaded() {
+fn an_overload_by_pins_is_named_and_holds_nobody_back() {
     let mut snapshot = snapshot(&[&[74, 17], &[14], &[15]], &[]);
     snapshot.scope = Scope::Pack;
-    snapshot.limits.consumers_max = 3;
+    wish(&mut snapshot, 0, Wish::Pinned(ConsumerId(1)));
     wish(&mut snapshot, 1, Wish::Pinned(ConsumerId(1)));
     assert_snapshot!(plan(&snapshot));
 }
 
-/// Down to the plan capacity an overloaded consumer is relieved only by room that is there: nobody
-/// is created for somebody who is below the trigger capacity.
+/// Whoever was above the trigger capacity is brought down to the plan capacity, if need be by a
+/// consumer more.
 #[test]
-fn nobody_is_created_below_the_trigger_capacity() {
+fn an_overloaded_consumer_comes_down_to_its_plan_capacity() {
     assert_snapshot!(plan(&snapshot(&[&[40, 40, 15], &[60]], &[])));
 }
 

@@ -6,6 +6,7 @@ use common::identity::ConsumerId;
 use common::partition::TopicPartition;
 use common::rate::BytesPerSecond;
 use orchestrator::diff::{Diff, Group};
+use orchestrator::plan::policy::Policy;
 use orchestrator::plan::reason::Warning;
 use orchestrator::plan::snapshot::{
     ConsumerFacts, Demand, Limits, PartitionFacts, Scope, Snapshot, Standing, Wish,
@@ -43,11 +44,17 @@ prop_compose! {
     fn partition_facts()(
         steady in prop_oneof![Just(0u64), 0u64..40, 0u64..130],
         more in prop_oneof![3 => Just(0u64), 1 => 0u64..60],
+        deviation in prop_oneof![2 => Just(0u64), 1 => 0u64..20],
         owner in prop::option::of(consumer()),
         wish in wish(),
     ) -> PartitionFacts {
         let peak = BytesPerSecond(steady + more);
-        PartitionFacts { demand: Demand { steady: BytesPerSecond(steady), peak }, owner, wish }
+        PartitionFacts {
+            demand: Demand { steady: BytesPerSecond(steady), peak },
+            deviation: BytesPerSecond(deviation),
+            owner,
+            wish,
+        }
     }
 }
 
@@ -72,8 +79,16 @@ prop_compose! {
     }
 }
 
+fn policy() -> impl Strategy<Value = Policy> {
+    let price = |text: &str| text.parse().expect("a price");
+    let prices = ["inf", "1.5", "0.5", "0"].map(price).to_vec();
+    let policy = |consumer_price| Policy { consumer_price, ..Policy::default() };
+    prop::sample::select(prices).prop_map(policy)
+}
+
 prop_compose! {
     fn snapshot()(
+        policy in policy(),
         scope in prop_oneof![Just(Scope::Place), Just(Scope::Relieve), Just(Scope::Pack)],
         limits in limits(),
         partitions in prop::collection::vec(partition_facts(), 0..14),
@@ -82,7 +97,7 @@ prop_compose! {
         let named = (0u32..).zip(partitions);
         let partitions =
             named.map(|(number, facts)| (TopicPartition::new("orders", number), facts)).collect();
-        Snapshot { scope, limits, partitions, consumers }
+        Snapshot { scope, policy, limits, partitions, consumers }
     }
 }
 
@@ -124,7 +139,8 @@ fn serving_count(consumers: &BTreeMap<ConsumerId, ConsumerFacts>) -> u32 {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 4_000,
+        cases: 8_000,
+        max_global_rejects: 100_000,
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         ..ProptestConfig::default()
     })]

@@ -39,6 +39,7 @@ use crate::fleet::FleetCommand;
 use crate::inbox::Received;
 use crate::leadership::{self, Leadership};
 use crate::ledger::{Request, STATE_DIR};
+use crate::plan::policy::Policy;
 use crate::plan::snapshot::Limits;
 use crate::trigger::TriggerPolicy;
 
@@ -59,6 +60,7 @@ pub struct Settings {
     pub controller_topic_id: TopicId,
     /// Partitions of the controller topic, less the one for requests.
     pub consumer_partitions: u32,
+    pub policy: Policy,
     pub limits: Limits,
     pub demand: DemandPolicy,
     pub trigger: TriggerPolicy,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::identity::ConsumerId;
 use common::partition::TopicPartition;
+use common::rate::BytesPerSecond;
 
 use crate::decision::{Decision, JournalLine};
 use crate::diff::{Diff, Group};
@@ -60,6 +61,7 @@ impl Reign {
             let held = || Some(self.rebalance.entries().get(&partition)?.keeper()?.consumer);
             let facts = PartitionFacts {
                 demand: world.demands.demand(&partition),
+                deviation: BytesPerSecond::ZERO,
                 owner: owners.get(&partition).copied().or_else(held),
                 wish: wishes.of(&partition),
             };
@@ -67,6 +69,7 @@ impl Reign {
         };
         Snapshot {
             scope: Scope::Relieve,
+            policy: world.settings.policy,
             limits: world.settings.limits.clone(),
             partitions: self.partitions(world).into_iter().map(facts).collect(),
             consumers: self.consumer_facts(world, now),

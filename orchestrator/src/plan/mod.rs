@@ -1,26 +1,23 @@
-//! Pure. Packs partitions into as few consumers as their capacity allows, moving as little as it can.
-//!
-//! A plan starts from the current assignment, so that what can stay, stays:
+//! Pure. Packs partitions into few consumers, moving little, and says why.
 //!
 //! ```text
-//!  settle ──> place ──> relieve ──> close
-//!  what has   best fit  overload    consumers that
-//!  to leave   from the  down to     are not needed
-//!             largest   the plan
-//!             down      capacity
+//!  snapshot ──> model ──────────> pack ────────> changes ────────> warn
+//!               items and bins    where each     what is created,  what could not
+//!               for the packing   item goes      moved, removed    be as it should
 //! ```
 //!
-//! It is deterministic, and a fixed point: planning again from its own result changes nothing,
-//! unless the number of consumers created at a time held it back.
+//! A plan is deterministic, and a fixed point: planning again from its own result changes nothing,
+//! unless the number of consumers created at a time held it back. The packing itself is in
+//! `crate::pack`; the published heuristics bypass the model's finer points.
 
+pub mod policy;
 pub mod reason;
 pub mod snapshot;
 mod report;
-mod draft;
-mod settle;
-mod place;
-mod relieve;
-mod close;
+mod model;
+mod published;
+mod changes;
+mod warn;
 
 use std::collections::BTreeMap;
 
@@ -28,9 +25,10 @@ use common::identity::ConsumerId;
 use common::partition::TopicPartition;
 use common::rate::BytesPerSecond;
 
-use draft::Draft;
+use model::Model;
+use policy::Algorithm;
 use reason::{CreateReason, Fit, MoveReason, RemoveReason, Warning};
-use snapshot::{Scope, Snapshot};
+use snapshot::Snapshot;
 
 /// The owner of every partition that has one.
 pub type Assignment = BTreeMap<TopicPartition, ConsumerId>;
@@ -93,54 +91,12 @@ impl Plan {
 /// A partition that asks for more than a consumer gets one of its own. If the maximum of consumers
 /// binds, the overload is spread, and the plan says so.
 pub fn plan(snapshot: &Snapshot) -> Plan {
-    let mut draft = Draft::new(snapshot);
-    settle::settle(&mut draft);
-    if snapshot.scope >= Scope::Relieve {
-        settle::follow_pins(&mut draft);
-        settle::drain(&mut draft);
-    }
-    place::place_homeless(&mut draft);
-    if snapshot.scope >= Scope::Relieve {
-        relieve::relieve_overload(&mut draft);
-        place::keep_minimum(&mut draft);
-        // A consumer that was just created may be one that somebody pinned to.
-        while settle::follow_pins(&mut draft) {
-            relieve::relieve_overload(&mut draft);
-        }
-    }
-    if snapshot.scope >= Scope::Pack {
-        close::close_spare(&mut draft);
-    }
-    if snapshot.scope >= Scope::Relieve {
-        close::remove_leaving(&mut draft);
-    }
-    settle::warn_of_pins(&mut draft);
-    relieve::warn_of_overload(&mut draft);
-    finish(draft)
-}
-
-fn finish(draft: Draft<'_>) -> Plan {
-    let mut plan = Plan {
-        create: draft.created,
-        remove: draft.removed,
-        warnings: draft.warnings,
-        ..Plan::default()
+    let model = Model::new(snapshot);
+    let places = match snapshot.policy.algorithm {
+        Algorithm::Stowage => model.solve(),
+        Algorithm::Published(heuristic) => published::solve(&model, heuristic),
     };
-    for (id, hold) in &draft.consumers {
-        for partition in &hold.partitions {
-            plan.assignment.insert((*partition).clone(), *id);
-        }
-    }
-    for (partition, moved) in draft.moved {
-        let facts = &draft.snapshot.partitions[partition];
-        let to = plan.assignment[partition];
-        let from = draft.snapshot.living_owner(partition);
-        if from == Some(to) {
-            continue;
-        }
-        let demand = facts.demand.steady;
-        let planned = PlannedMove { from, to, demand, reason: moved.reason, fit: moved.fit };
-        plan.moves.insert(partition.clone(), planned);
-    }
+    let mut plan = changes::describe(&model, &places);
+    plan.warnings = warn::warnings(&model, &plan, &places);
     plan
 }

@@ -6,6 +6,8 @@ use common::identity::ConsumerId;
 use common::partition::TopicPartition;
 use common::rate::BytesPerSecond;
 
+use crate::pack::published::Heuristic;
+
 /// Why a partition gets another owner, or one at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MoveReason {
@@ -21,15 +23,23 @@ pub enum MoveReason {
     Overload { owner: ConsumerId, percent: u64, relief: Relief },
     /// Its owner is closed, since all that it holds fits elsewhere.
     Closed { owner: ConsumerId },
+    /// Its place is needed for others, of which `room_for` is the largest.
+    MadeRoom { owner: ConsumerId, room_for: TopicPartition },
+    /// Its owner is left with room for what is to be expected.
+    Eased { owner: ConsumerId },
+    /// A published heuristic put it elsewhere; it gives no reasons.
+    Packed { owner: ConsumerId, heuristic: Heuristic },
 }
 
 /// Why it is this partition that leaves an overloaded consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relief {
-    /// No smaller one brings the consumer down to its plan capacity.
-    Sufficient,
-    /// None suffices alone: the consumer hands over several, and this is one of them.
-    OneOfSeveral,
+    /// It leaves alone, and no smaller one would suffice.
+    Smallest,
+    /// It leaves alone, which suffices.
+    Alone,
+    /// So many leave, and this is one of them.
+    OneOfSeveral { leaving: usize },
     /// Nobody has room and nobody may be created: the load is spread as evenly as it goes.
     Spread,
 }
@@ -37,12 +47,12 @@ pub enum Relief {
 /// How the new owner was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// The fullest consumer that has room.
-    Best,
+    /// It has room: so many per cent of its capacity are used once the plan is carried out.
+    Room { percent: u64 },
     /// Nobody has room: a consumer is created.
     Created,
-    /// Nobody has room and nobody may be created: the least loaded takes it.
-    LeastLoaded,
+    /// Nobody has room and nobody may be created: a consumer takes it that is then so full.
+    LeastLoaded { percent: u64 },
     /// A person chose.
     Chosen,
 }
@@ -108,6 +118,9 @@ impl MoveReason {
             Self::Drained { .. } => "drained",
             Self::Overload { .. } => "overload",
             Self::Closed { .. } => "closed",
+            Self::MadeRoom { .. } => "made_room",
+            Self::Eased { .. } => "eased",
+            Self::Packed { .. } => "packed",
         }
     }
 
@@ -121,12 +134,12 @@ impl MoveReason {
             Self::Overload { owner, percent, relief } => {
                 let overload = format!("{owner} was at {percent} % of its trigger capacity");
                 match relief {
-                    Relief::Sufficient => format!(
-                        "{overload}; {partition} is the smallest partition that has a place and \
-                         whose leaving suffices"
+                    Relief::Smallest => format!(
+                        "{overload}; {partition} is the smallest partition whose leaving suffices"
                     ),
-                    Relief::OneOfSeveral => {
-                        format!("{overload}; none suffices alone, {partition} is one of several")
+                    Relief::Alone => format!("{overload}; the leaving of {partition} suffices"),
+                    Relief::OneOfSeveral { leaving } => {
+                        format!("{overload}; {partition} is one of {leaving} that leave it")
                     }
                     Relief::Spread => format!(
                         "{overload} and nobody has room; {partition} evens out the overload"
@@ -136,6 +149,15 @@ impl MoveReason {
             Self::Closed { owner } => {
                 format!("{owner} is closed, since all that it held fits into the others")
             }
+            Self::MadeRoom { owner, room_for } => {
+                format!("its place at {owner} is needed for {room_for}")
+            }
+            Self::Eased { owner } => {
+                format!("{owner} is left with room for what its load may grow by")
+            }
+            Self::Packed { owner, heuristic } => {
+                format!("the heuristic {} takes it from {owner}", heuristic.name())
+            }
         }
     }
 }
@@ -144,11 +166,14 @@ impl Fit {
     /// The choice as a sentence about `consumer`, without a full stop.
     pub(super) fn about(self, consumer: ConsumerId) -> String {
         match self {
-            Self::Best => format!("{consumer} is the fullest that has room"),
-            Self::Created => format!("nobody has room, so {consumer} is created"),
-            Self::LeastLoaded => {
-                format!("nobody has room and nobody may be created, {consumer} is the least loaded")
+            Self::Room { percent } => {
+                format!("{consumer} has room, and is then at {percent} % of its capacity")
             }
+            Self::Created => format!("nobody has room, so {consumer} is created"),
+            Self::LeastLoaded { percent } => format!(
+                "nobody has room and nobody may be created; {consumer} is then at {percent} % of its \
+                 capacity"
+            ),
             Self::Chosen => format!("{consumer} was asked for"),
         }
     }

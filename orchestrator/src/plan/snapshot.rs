@@ -7,10 +7,14 @@ use common::partition::TopicPartition;
 use common::rate::BytesPerSecond;
 use serde::{Deserialize, Serialize};
 
+use super::policy::Policy;
+
 /// The input of a plan. Nothing else influences it: no clock, no environment, no earlier plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     pub scope: Scope,
+    #[serde(default)]
+    pub policy: Policy,
     pub limits: Limits,
     /// Every partition that is to be read, and only those.
     pub partitions: BTreeMap<TopicPartition, PartitionFacts>,
@@ -83,6 +87,10 @@ impl std::iter::Sum for Demand {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionFacts {
     pub demand: Demand,
+    /// By how much its demand is expected to change until the next plan: a standard deviation. Zero
+    /// if nothing is known of it.
+    #[serde(default)]
+    pub deviation: BytesPerSecond,
     /// Who holds it, or is about to: while a move is on its way, the consumer that it goes to.
     pub owner: Option<ConsumerId>,
     pub wish: Wish,

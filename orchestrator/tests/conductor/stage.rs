@@ -21,6 +21,7 @@ use orchestrator::conductor::{Conductor, Settings};
 use orchestrator::demand::DemandPolicy;
 use orchestrator::fleet::{FleetCommand, FleetEvent};
 use orchestrator::inbox::Received;
+use orchestrator::plan::policy::Policy;
 use orchestrator::plan::snapshot::Limits;
 use orchestrator::status::Status;
 use orchestrator::trigger::TriggerPolicy;
@@ -550,6 +551,7 @@ fn conductor(now: Now, seed: u64) -> Conductor {
         controller_topic: "data-engineering-controller".into(),
         controller_topic_id: controller_topic_id(),
         consumer_partitions: CONSUMERS_MAX,
+        policy: Policy::default(),
         demand: DemandPolicy {
             catch_up: Duration::from_secs(60),
             plan_capacity: limits.plan_capacity(limits.capacity),

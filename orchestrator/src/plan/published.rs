@@ -1,0 +1,52 @@
+//! Pure. What a published heuristic would do: it knows loads, a capacity and who holds what.
+
+use std::collections::BTreeMap;
+
+use common::identity::ConsumerId;
+
+use super::model::{Model, Places};
+use super::snapshot::Standing;
+use crate::pack::published::{Heuristic, Input};
+
+/// Packs to the plan capacity of a consumer that does not exist yet. Limits, pins and standings are
+/// not among what such a heuristic knows; only numbers that are taken are left out.
+pub(super) fn solve(model: &Model<'_>, heuristic: Heuristic) -> Places {
+    let limits = &model.snapshot.limits;
+    let sizes: Vec<u64> = model.partitions.iter().map(|(_, facts)| facts.demand.peak.0).collect();
+    let ids = Numbers::new(model);
+    let current = model.partitions.iter().map(|(partition, _)| {
+        let owner = model.snapshot.living_owner(partition)?;
+        ids.compact.get(&owner).copied()
+    });
+    let current: Vec<Option<u32>> = current.collect();
+    let capacity = limits.plan_capacity(limits.capacity).0;
+    let packed = heuristic.pack(&Input { capacity, sizes: &sizes, current: &current });
+    Places {
+        owners: packed.into_iter().map(|id| Some(ids.consumer(id))).collect(),
+        causes: vec![None; sizes.len()],
+        is_held_back: false,
+    }
+}
+
+/// The numbers that may be used, counted without gaps, as the heuristics count.
+struct Numbers {
+    compact: BTreeMap<ConsumerId, u32>,
+    usable: Vec<ConsumerId>,
+}
+
+impl Numbers {
+    fn new(model: &Model<'_>) -> Self {
+        let is_usable = |id: &ConsumerId| {
+            model.standings.get(id).is_none_or(|standing| *standing == Standing::Serving)
+        };
+        let most = model.partitions.len() + model.standings.len() + 1;
+        let usable: Vec<_> = (1..).map(ConsumerId).filter(is_usable).take(most).collect();
+        let compact = (1..).zip(&usable).map(|(number, id)| (*id, number)).collect();
+        Self { compact, usable }
+    }
+
+    fn consumer(&self, number: u32) -> ConsumerId {
+        let index = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+        self.usable.get(index).copied().unwrap_or(ConsumerId(number))
+    }
+}
