@@ -12,8 +12,10 @@ use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
 use common::rate::BytesPerSecond;
 use thiserror::Error;
 
+use crate::command_line::plan::PlanArgs;
 use crate::command_line::send::SendArgs;
 use crate::command_line::service::ServiceArgs;
+use crate::command_line::simulate::SimulateArgs;
 use crate::command_line::status::StatusArgs;
 use crate::demand::DemandPolicy;
 use crate::fleet::launch::{LaunchSettings, OWNED};
@@ -45,6 +47,10 @@ pub enum Command {
     Send(SendArgs),
     /// Shows and changes what is read into what
     Service(ServiceArgs),
+    /// Plans from a snapshot in a file, without a cluster
+    Plan(PlanArgs),
+    /// Plans the rates on standard input line by line, or makes a stream of rates
+    Simulate(SimulateArgs),
 }
 
 #[derive(Args, Clone, Debug)]

@@ -18,6 +18,13 @@ pub struct Decision {
     pub trigger: String,
     pub reason: String,
     pub scope: Scope,
+    #[serde(flatten)]
+    pub changes: Changes,
+}
+
+/// What a plan changes, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
     pub create: Vec<ChangedConsumer>,
     pub moves: Vec<DecidedMove>,
     pub remove: Vec<ChangedConsumer>,
@@ -54,6 +61,18 @@ pub struct JournalLine {
 
 impl Decision {
     pub fn new(at: Timestamp, trigger: &Trigger, plan: &Plan, snapshot: &Snapshot) -> Self {
+        Self {
+            at,
+            trigger: trigger.reason.label().into(),
+            reason: trigger.reason.to_string(),
+            scope: trigger.scope,
+            changes: Changes::of(plan, snapshot),
+        }
+    }
+}
+
+impl Changes {
+    pub fn of(plan: &Plan, snapshot: &Snapshot) -> Self {
         let moved = plan.moves.iter().map(|(partition, planned)| DecidedMove {
             partition: partition.clone(),
             from: planned.from,
@@ -64,10 +83,6 @@ impl Decision {
         });
         let stays = |consumer: &&ConsumerId| !plan.remove.contains_key(consumer);
         Self {
-            at,
-            trigger: trigger.reason.label().into(),
-            reason: trigger.reason.to_string(),
-            scope: trigger.scope,
             create: plan.create.iter().map(ChangedConsumer::new).collect(),
             moves: moved.collect(),
             remove: plan.remove.iter().map(ChangedConsumer::new).collect(),

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::messages::measurement::{Measurement, MeasurementState, PartitionMeasurement};
+use common::moment::Timestamp;
 use common::partition::TopicPartition;
 use common::rate::BytesPerSecond;
 
 use crate::plan::snapshot::Demand;
+use crate::swing::Swing;
 
 /// No partition is written faster: what claims to be is a fault of the measurement.
 pub const RATE_MAX: BytesPerSecond = BytesPerSecond(10_000_000_000);
@@ -40,6 +42,7 @@ pub struct Demands {
 pub struct Known {
     pub demand: Demand,
     pub measured: PartitionMeasurement,
+    pub swing: Swing,
     /// Whether the last measurement could not say anything about this partition.
     pub is_stale: bool,
 }
@@ -70,9 +73,17 @@ impl Demands {
                 continue;
             }
             anomalies.extend(find_anomalies(measured));
+            let (at, rate) = (Timestamp(measurement.measured_at), measured.filtered.min(RATE_MAX));
+            let before = self.known.get(&partition).map(|known| known.swing);
+            let mut swing = before.unwrap_or_else(|| Swing::new(at, rate));
+            // While its window fills, a rate grows without that anything changes.
+            if measured.state == MeasurementState::Steady {
+                swing.take(at, rate);
+            }
             let known = Known {
                 demand: demand_of(measured, policy),
                 measured: measured.clone(),
+                swing,
                 is_stale: measured.state == MeasurementState::Stale,
             };
             self.known.insert(partition, known);
@@ -83,6 +94,11 @@ impl Demands {
     /// What `partition` asks for; nothing while nothing is known about it.
     pub fn demand(&self, partition: &TopicPartition) -> Demand {
         self.known.get(partition).map_or(Demand::NONE, |known| known.demand)
+    }
+
+    /// By how much its rate changes within a minute: a standard deviation.
+    pub fn deviation(&self, partition: &TopicPartition) -> BytesPerSecond {
+        self.known.get(partition).map_or(BytesPerSecond::ZERO, |known| known.swing.deviation())
     }
 
     pub fn known(&self, partition: &TopicPartition) -> Option<&Known> {

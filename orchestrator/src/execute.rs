@@ -126,23 +126,23 @@ impl Executor {
         self.metrics.count_decision(decision);
         info!(
             reason = decision.reason,
-            create = decision.create.len(),
-            moves = decision.moves.len(),
-            remove = decision.remove.len(),
-            consumers = decision.consumers,
-            r_score_milli = decision.r_score_milli,
+            create = decision.changes.create.len(),
+            moves = decision.changes.moves.len(),
+            remove = decision.changes.remove.len(),
+            consumers = decision.changes.consumers,
+            r_score_milli = decision.changes.r_score_milli,
             "planned"
         );
-        for planned in &decision.moves {
+        for planned in &decision.changes.moves {
             info!(partition = %planned.partition, to = %planned.to, reason = planned.reason, "planned a move");
         }
-        for created in &decision.create {
+        for created in &decision.changes.create {
             info!(consumer = %created.consumer, reason = created.reason, "planned to create");
         }
-        for removed in &decision.remove {
+        for removed in &decision.changes.remove {
             info!(consumer = %removed.consumer, reason = removed.reason, "planned to remove");
         }
-        for warning in &decision.warnings {
+        for warning in &decision.changes.warnings {
             warn!(warning, "the plan has a flaw");
         }
         if let Err(error) = self.journal.append(line) {

@@ -83,7 +83,7 @@ mod tests {
             let text = fs::read_to_string(folder.path().join(file)).unwrap();
             let read: JournalLine = serde_json::from_str(text.trim_end()).unwrap();
             assert_eq!(read, line());
-            assert_eq!(plan(&read.snapshot).create.len(), read.decision.create.len());
+            assert_eq!(plan(&read.snapshot).create.len(), read.decision.changes.create.len());
         }
     }
 }

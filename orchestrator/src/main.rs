@@ -9,8 +9,10 @@ use common::crypto::install_crypto_provider;
 use common::kafka::config_file::ConfigFileError;
 use common::shutdown::Shutdown;
 use orchestrator::args::{ArgsError, Command, parse};
+use orchestrator::command_line::plan::PlanError;
 use orchestrator::command_line::service::EntryError;
-use orchestrator::command_line::{send, service, status};
+use orchestrator::command_line::simulate::SimulateError;
+use orchestrator::command_line::{plan, send, service, simulate, status};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -43,7 +45,12 @@ async fn main() -> ExitCode {
 /// Whether whoever typed the command can mend it by typing another.
 fn is_input(error: &anyhow::Error) -> bool {
     let is_entry = matches!(error.downcast_ref(), Some(EntryError::Invalid { .. }));
-    is_entry || error.is::<ArgsError>() || error.is::<ConfigFileError>()
+    let is_line = matches!(error.downcast_ref(), Some(SimulateError::Line { .. }));
+    is_entry
+        || is_line
+        || error.is::<PlanError>()
+        || error.is::<ArgsError>()
+        || error.is::<ConfigFileError>()
 }
 
 /// Returns what to print.
@@ -63,6 +70,11 @@ async fn carry_out(command: Command) -> anyhow::Result<String> {
         Command::Service(args) => {
             args.command.topics().telemetry.install()?;
             Ok(service::service(&args).await?)
+        }
+        Command::Plan(args) => Ok(plan::run(&args)?),
+        Command::Simulate(args) => {
+            simulate::simulate(&args, io::stdin().lock(), io::stdout().lock())?;
+            Ok(String::new())
         }
     }
 }

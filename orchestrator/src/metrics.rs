@@ -175,10 +175,10 @@ impl OrchestratorMetrics {
     pub fn count_decision(&self, decision: &Decision) {
         let label = |reason: &str| ReasonLabel { reason: reason.into() };
         self.plans.get_or_create(&label(&decision.trigger)).inc();
-        for planned in &decision.moves {
+        for planned in &decision.changes.moves {
             self.moves.get_or_create(&label(&planned.cause)).inc();
         }
-        self.r_score.inc_by(decision.r_score_milli as f64 / 1_000.0);
+        self.r_score.inc_by(decision.changes.r_score_milli as f64 / 1_000.0);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a metric needs no 53 bits")]

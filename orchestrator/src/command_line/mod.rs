@@ -1,6 +1,9 @@
-//! What a person asks an orchestrator that runs, from the command line.
+//! What a person asks from the command line: of an orchestrator that runs, or of the planner alone.
 
 pub mod status;
 pub mod table;
 pub mod send;
 pub mod service;
+pub mod plan_table;
+pub mod plan;
+pub mod simulate;

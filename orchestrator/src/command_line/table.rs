@@ -103,23 +103,23 @@ fn partition_cells(found: &PartitionStatus) -> Vec<String> {
 fn decision_text(decision: &Decision, now: Timestamp) -> String {
     let ago = now.saturating_ms_since(decision.at) / 1_000;
     let mut text = format!("{ago} s ago: {}\n", decision.reason);
-    for created in &decision.create {
+    for created in &decision.changes.create {
         let _ = writeln!(text, "  + {}: {}", created.consumer, created.reason);
     }
-    for planned in &decision.moves {
+    for planned in &decision.changes.moves {
         let _ = writeln!(text, "  > {} to {}: {}", planned.partition, planned.to, planned.reason);
     }
-    for removed in &decision.remove {
+    for removed in &decision.changes.remove {
         let _ = writeln!(text, "  - {}: {}", removed.consumer, removed.reason);
     }
-    for warning in &decision.warnings {
+    for warning in &decision.changes.warnings {
         let _ = writeln!(text, "  ! {warning}");
     }
     text
 }
 
 /// Bytes per second with the unit that leaves few digits.
-fn rate(rate: BytesPerSecond) -> String {
+pub(super) fn rate(rate: BytesPerSecond) -> String {
     match rate.0 {
         0..10_000 => format!("{} B/s", rate.0),
         10_000..10_000_000 => format!("{} kB/s", rate.0 / 1_000),
@@ -127,7 +127,7 @@ fn rate(rate: BytesPerSecond) -> String {
     }
 }
 
-fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head = head.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
     let all: Vec<Vec<String>> = [head].into_iter().chain(rows).collect();
     let columns = all.first().map_or(0, Vec::len);

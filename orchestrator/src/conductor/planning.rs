@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::identity::ConsumerId;
 use common::partition::TopicPartition;
-use common::rate::BytesPerSecond;
 
 use crate::decision::{Decision, JournalLine};
 use crate::diff::{Diff, Group};
@@ -61,7 +60,7 @@ impl Reign {
             let held = || Some(self.rebalance.entries().get(&partition)?.keeper()?.consumer);
             let facts = PartitionFacts {
                 demand: world.demands.demand(&partition),
-                deviation: BytesPerSecond::ZERO,
+                deviation: world.demands.deviation(&partition),
                 owner: owners.get(&partition).copied().or_else(held),
                 wish: wishes.of(&partition),
             };
