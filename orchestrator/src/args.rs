@@ -12,10 +12,12 @@ use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
 use common::rate::BytesPerSecond;
 use thiserror::Error;
 
+use crate::command_line::compare::CompareArgs;
 use crate::command_line::plan::PlanArgs;
 use crate::command_line::send::SendArgs;
 use crate::command_line::service::ServiceArgs;
 use crate::command_line::simulate::SimulateArgs;
+use crate::command_line::size::SizeArgs;
 use crate::command_line::status::StatusArgs;
 use crate::demand::DemandPolicy;
 use crate::fleet::launch::{LaunchSettings, OWNED};
@@ -51,6 +53,10 @@ pub enum Command {
     Plan(PlanArgs),
     /// Plans the rates on standard input line by line, or makes a stream of rates
     Simulate(SimulateArgs),
+    /// Runs every way to assign partitions on one stream of rates: consumers, movement, latency, cost
+    Compare(CompareArgs),
+    /// Says how many partitions and consumers keep the worst latency below a limit, and what breaks first
+    Size(SizeArgs),
 }
 
 #[derive(Args, Clone, Debug)]

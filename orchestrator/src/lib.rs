@@ -22,6 +22,7 @@ pub mod trigger;
 pub mod pack;
 pub mod plan;
 pub mod simulate;
+pub mod compare;
 pub mod diff;
 pub mod decision;
 pub mod recover;

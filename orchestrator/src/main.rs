@@ -9,10 +9,12 @@ use common::crypto::install_crypto_provider;
 use common::kafka::config_file::ConfigFileError;
 use common::shutdown::Shutdown;
 use orchestrator::args::{ArgsError, Command, parse};
+use orchestrator::command_line::compare::CompareError;
 use orchestrator::command_line::plan::PlanError;
 use orchestrator::command_line::service::EntryError;
 use orchestrator::command_line::simulate::SimulateError;
-use orchestrator::command_line::{plan, send, service, simulate, status};
+use orchestrator::command_line::size::SizeArgsError;
+use orchestrator::command_line::{compare, plan, send, service, simulate, size, status};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -49,6 +51,8 @@ fn is_input(error: &anyhow::Error) -> bool {
     is_entry
         || is_line
         || error.is::<PlanError>()
+        || error.is::<CompareError>()
+        || error.is::<SizeArgsError>()
         || error.is::<ArgsError>()
         || error.is::<ConfigFileError>()
 }
@@ -72,6 +76,8 @@ async fn carry_out(command: Command) -> anyhow::Result<String> {
             Ok(service::service(&args).await?)
         }
         Command::Plan(args) => Ok(plan::run(&args)?),
+        Command::Compare(args) => Ok(compare::compare(&args)?),
+        Command::Size(args) => Ok(size::run(&args)?),
         Command::Simulate(args) => {
             simulate::simulate(&args, io::stdin().lock(), io::stdout().lock())?;
             Ok(String::new())

@@ -7,3 +7,6 @@ pub mod service;
 pub mod plan_table;
 pub mod plan;
 pub mod simulate;
+pub mod trace;
+pub mod compare;
+pub mod size;

@@ -1,6 +1,6 @@
 //! Pure. One algorithm on one stream of rates: each plan starts from the one before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::partition::TopicPartition;
 
@@ -42,12 +42,10 @@ impl Contest {
         let sizes: Vec<u64> = step.rates.values().copied().collect();
         let current: Vec<Option<u32>> =
             step.rates.keys().map(|partition| self.owners.get(partition).copied()).collect();
-        let owners = match self.policy.algorithm {
-            Algorithm::Stowage => self.pack(step, &current),
-            Algorithm::Published(heuristic) => {
-                heuristic.pack(&Input { capacity: step.capacity, sizes: &sizes, current: &current })
-            }
-        };
+        let places: Vec<usize> = step.rates.keys().map(|partition| self.seen[partition]).collect();
+        let variance = |item: usize| self.drift.variance(places[item]);
+        let input = Input { capacity: step.capacity, sizes: &sizes, current: &current };
+        let owners = plan_step(self.policy, &input, variance);
         let r_score = r_score(step.capacity, &sizes, &current, &owners);
         self.owners = step.rates.keys().cloned().zip(owners).collect();
         let mut used: Vec<u32> = self.owners.values().copied().collect();
@@ -67,35 +65,37 @@ impl Contest {
         }
         self.drift.observe(&sizes);
     }
+}
 
-    fn pack(&self, step: &Step, current: &[Option<u32>]) -> Vec<u32> {
-        let items = step.rates.iter().zip(current).map(|((partition, rate), owner)| Item {
-            size: *rate,
-            home: owner.map(bin_of),
-            is_pinned: false,
-            variance: self.drift.variance(self.seen[partition]),
-        });
-        let items: Vec<Item> = items.collect();
-        let highest = current.iter().flatten().copied().max().unwrap_or(0);
-        let bin = |exists| Bin {
-            capacity: step.capacity,
-            ceiling: step.capacity,
-            may_receive: true,
-            exists,
-        };
-        let problem = Problem {
-            effort: Problem::usual_effort(items.len()),
-            items,
-            bins: (1..=highest).map(|id| bin(current.contains(&Some(id)))).collect(),
-            new_bin: bin(false),
-            scope: Scope::Pack,
-            price: self.policy.consumer_price.0,
-            bins_min: 0,
-            bins_max: usize::MAX,
-            create_max: usize::MAX,
-        };
-        pack(&problem).bin_of.into_iter().map(id_of).collect()
+/// The consumer of each size, by the algorithm of the policy. Plan and trigger capacity are the
+/// capacity itself; `variance` is that of the next change of each size.
+pub fn plan_step(policy: Policy, input: &Input<'_>, variance: impl Fn(usize) -> f64) -> Vec<u32> {
+    if let Algorithm::Published(heuristic) = policy.algorithm {
+        return heuristic.pack(input);
     }
+    let sizes = input.sizes.iter().zip(input.current).enumerate();
+    let items = sizes.map(|(item, (size, owner))| Item {
+        size: *size,
+        home: owner.map(bin_of),
+        is_pinned: false,
+        variance: variance(item),
+    });
+    let items: Vec<Item> = items.collect();
+    let used: BTreeSet<u32> = input.current.iter().flatten().copied().collect();
+    let capacity = input.capacity;
+    let bin = |exists| Bin { capacity, ceiling: capacity, may_receive: true, exists };
+    let problem = Problem {
+        effort: Problem::usual_effort(items.len()),
+        items,
+        bins: (1..=used.last().copied().unwrap_or(0)).map(|id| bin(used.contains(&id))).collect(),
+        new_bin: bin(false),
+        scope: Scope::Pack,
+        price: policy.consumer_price.0,
+        bins_min: 0,
+        bins_max: usize::MAX,
+        create_max: usize::MAX,
+    };
+    pack(&problem).bin_of.into_iter().map(id_of).collect()
 }
 
 fn bin_of(id: u32) -> usize {
