@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::command_line::compare::CompareArgs;
 use crate::command_line::plan::PlanArgs;
+use crate::command_line::policy::PolicyArgs;
 use crate::command_line::send::SendArgs;
 use crate::command_line::service::ServiceArgs;
 use crate::command_line::simulate::SimulateArgs;
@@ -22,7 +23,6 @@ use crate::command_line::status::StatusArgs;
 use crate::demand::DemandPolicy;
 use crate::fleet::launch::{LaunchSettings, OWNED};
 use crate::fleet::process::Grace;
-use crate::plan::policy::{Algorithm, ConsumerPrice, Policy, Preset};
 use crate::plan::snapshot::Limits;
 use crate::trigger::TriggerPolicy;
 
@@ -155,31 +155,6 @@ pub struct RunArgs {
     /// Seconds that a consumer has to end by itself, and again after SIGTERM
     #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 30)]
     pub grace_secs: u64,
-}
-
-/// How plans are made.
-#[derive(Args, Clone, Debug)]
-pub struct PolicyArgs {
-    /// Algorithm of the plans: `stowage`, or a published heuristic (nf, nfd, ff, ffd, bf, bfd, wf, wfd,
-    /// mwf, mbf, mwfp, mbfp)
-    #[arg(long, env, hide_env_values = true, value_name = "NAME", default_value_t)]
-    pub algorithm: Algorithm,
-
-    /// What one consumer less is worth: moving so many times what a consumer sustains, or `inf` for
-    /// the fewest consumers whatever moves
-    #[arg(long, env, hide_env_values = true, value_name = "TIMES", conflicts_with = "preset")]
-    pub consumer_price: Option<ConsumerPrice>,
-
-    /// The same by name
-    #[arg(long, env, hide_env_values = true, value_enum, default_value_t = Preset::Balanced)]
-    pub preset: Preset,
-}
-
-impl PolicyArgs {
-    pub fn policy(&self) -> Policy {
-        let consumer_price = self.consumer_price.unwrap_or_else(|| self.preset.price());
-        Policy { algorithm: self.algorithm, consumer_price }
-    }
 }
 
 /// How consumers exist.

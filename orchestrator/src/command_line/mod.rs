@@ -4,6 +4,7 @@ pub mod status;
 pub mod table;
 pub mod send;
 pub mod service;
+pub mod policy;
 pub mod plan_table;
 pub mod plan;
 pub mod simulate;

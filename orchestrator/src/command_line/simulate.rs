@@ -9,7 +9,7 @@ use common::clock::Clock;
 use common::partition::TopicPartition;
 use thiserror::Error;
 
-use crate::args::PolicyArgs;
+use super::policy::PolicyArgs;
 use crate::pack::stream::{CAPACITY, Stream};
 use crate::simulate::contest::Planned;
 use crate::simulate::{Answer, Contest, LineError, Step};
