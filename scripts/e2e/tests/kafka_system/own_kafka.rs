@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use e2e::harness::patience::wait_until;
 use e2e::harness::process::signal_process;
@@ -14,16 +15,21 @@ use tempfile::TempDir;
 
 use crate::stage::{PATIENCE, Stage};
 
+/// While a broker is down its port looks free to another one that starts.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 pub(crate) struct OwnKafka {
     run: TempDir,
     servers: String,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl OwnKafka {
     pub(crate) fn start() -> Self {
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let run = tempfile::tempdir().unwrap();
         let servers = up(run.path());
-        Self { run, servers }
+        Self { run, servers, _alone: alone }
     }
 
     pub(crate) fn stage(&self, test: &str) -> Stage {
