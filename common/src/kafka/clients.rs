@@ -95,7 +95,9 @@ impl KafkaClients {
         let mut settings = self.consumer_settings();
         settings.set("isolation.level", "read_committed");
         // A partition that is assigned anew waits for the fetch that is under way.
-        settings.set("fetch.wait.max.ms", "100");
+        if settings.get("fetch.wait.max.ms").is_none() {
+            settings.set("fetch.wait.max.ms", "100");
+        }
         // That everything was read is an answer as well.
         settings.set("enable.partition.eof", "true");
         settings.set("queued.max.messages.kbytes", kilobytes(bounds.partition_queue_bytes));
