@@ -1,5 +1,6 @@
 //! IO. The flags of the consumer, each with its twin in the environment, checked once.
 
+use std::env;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use clap::builder::RangedU64ValueParser;
 use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
 use common::identity::ConsumerId;
 use common::messages::service::{FORMATS, SINKS};
+use common::settings::{Settings, SettingsFileError, read_settings};
 use thiserror::Error;
 use url::Url;
 
@@ -17,6 +19,10 @@ use crate::by_hand::Reading;
 use crate::lane::flow::FlowLimits;
 use crate::object::Rotation;
 use crate::sink::parquet::Compression;
+use crate::sink::store::is_option;
+
+/// What variables of the environment that concern stores begin with.
+const STORE_VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 
 /// Reads the partitions that it is told to, and stores their records
 #[derive(Clone, Debug, Parser)]
@@ -186,6 +192,25 @@ impl Args {
             given.clone().unwrap_or_else(|| known[0].to_owned())
         };
         Reading { format: or_default(&self.format, &FORMATS), sink: or_default(&self.sink, &SINKS) }
+    }
+
+    /// What the environment says of the store behind the sink's URL, and the file, which wins.
+    ///
+    /// # Errors
+    /// If the file cannot be read or understood.
+    pub fn store_options(&self) -> Result<Settings, SettingsFileError> {
+        let Some(url) = &self.sink_url else { return Ok(Settings::new()) };
+        let given = env::vars_os().filter_map(|(key, value)| {
+            let (key, value) = (key.into_string().ok()?, value.into_string().ok()?);
+            let is_meant = STORE_VARIABLES.iter().any(|prefix| key.starts_with(prefix));
+            let key = key.to_ascii_lowercase();
+            (is_meant && is_option(url, &key)).then_some((key, value))
+        });
+        let mut options: Settings = given.collect();
+        if let Some(file) = &self.sink_config {
+            options.extend(read_settings("sink", file, |_| None)?);
+        }
+        Ok(options)
     }
 
     pub fn ttl(&self) -> Duration {

@@ -1,6 +1,5 @@
 //! IO. Makes ready all that a consumer needs before its first heartbeat, or says in one sentence what is missing.
 
-use std::env;
 use std::process;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
@@ -18,14 +17,12 @@ use common::kafka::wire::client::WireClient;
 use common::kafka::wire::cluster::{Cluster, Topics};
 use common::kafka::writer::TopicWriter;
 use common::partition::TopicPartition;
-use common::settings::{Settings, read_settings};
 use common::term::{Generation, Sequence};
 use common::topics::TopicNames;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
-use url::Url;
 
 use crate::args::Args;
 use crate::budget_watch::SharedBudget;
@@ -39,7 +36,6 @@ use crate::heart::{Beating, Body};
 use crate::keep::Keeper;
 use crate::lane::LaneContext;
 use crate::metrics::ConsumerMetrics;
-use crate::sink::store::is_option;
 use crate::sink::tables::{SinkOptions, Tables};
 use crate::state::Belonging;
 use crate::table::claim::Owner;
@@ -54,8 +50,6 @@ const FETCH_BOUNDS: FetchBounds = FetchBounds {
     partition_fetch_bytes: 512 << 10,
     fetch_bytes: 4 << 20,
 };
-/// What variables of the environment that concern stores begin with.
-const STORE_VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 const SEVEN_DAYS_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// Everything that was made ready.
@@ -221,27 +215,9 @@ impl Process<'_> {
 
     async fn tables(&mut self, owner: Owner) -> anyhow::Result<Tables> {
         let (url, compression) = (self.args.sink_url.clone(), self.args.compression);
-        let store_options = match &url {
-            Some(url) => self.store_options(url)?,
-            None => Settings::new(),
-        };
+        let store_options = self.args.store_options()?;
         let options = SinkOptions { url, store_options, compression, owner };
         Ok(Tables::start(options, ChaCha8Rng::from_rng(&mut self.rng)).await?)
-    }
-
-    /// What the environment says of the store, and the file, which wins.
-    fn store_options(&self, url: &Url) -> anyhow::Result<Settings> {
-        let given = env::vars_os().filter_map(|(key, value)| {
-            let (key, value) = (key.into_string().ok()?, value.into_string().ok()?);
-            let is_meant = STORE_VARIABLES.iter().any(|prefix| key.starts_with(prefix));
-            let key = key.to_ascii_lowercase();
-            (is_meant && is_option(url, &key)).then_some((key, value))
-        });
-        let mut options: Settings = given.collect();
-        if let Some(file) = &self.args.sink_config {
-            options.extend(read_settings("sink", file, |_| None)?);
-        }
-        Ok(options)
     }
 
     async fn volume(
