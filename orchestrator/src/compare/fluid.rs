@@ -2,7 +2,7 @@
 //!
 //! No time steps: between two events (a step of the trace, a consumer that is ready, a move that
 //! ends, a queue that runs empty) all rates are constant, so waiting times are exact but for
-//! rounding. What it assumes is written down in `docs/planning.md`.
+//! rounding. What it assumes is written down in `docs/comparing.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -31,4 +31,3 @@ pub mod budget;
 pub mod margin;
 pub mod size;
 pub mod report;
-mod whole;

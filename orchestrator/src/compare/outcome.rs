@@ -1,5 +1,6 @@
 //! Pure. What a contestant makes of a trace: consumers, movement, overload, latency and cost.
 
+use common::rate::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
@@ -8,7 +9,6 @@ use super::contestant::Contestant;
 use super::fluid::{Fluid, FluidOptions};
 use super::latency::Percentiles;
 use super::trace::{Step, Trace};
-use super::whole::whole;
 
 /// What holds for all of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +65,7 @@ pub fn run(
     let mut tally = Tally::default();
     for (index, (step, length)) in trace.steps_with_lengths().enumerate() {
         if index > 0 {
-            let lag: Vec<u64> = fluid.lag().map(whole).collect();
+            let lag: Vec<u64> = fluid.lag().map(nearest).collect();
             contestant.observe(&lag, step.seconds);
         }
         let planned = contestant.assign(step);

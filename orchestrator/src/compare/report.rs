@@ -4,7 +4,7 @@ use super::budget::Phase;
 use super::margin::Margin;
 use super::size::{Setting, SizeInput, Sizing};
 use super::table::{align, in_thousands, seconds};
-use super::whole::whole;
+use common::rate::nearest;
 
 /// Several tables and sentences, with a line feed at the end.
 pub fn report(input: &SizeInput, sizing: &Sizing) -> String {
@@ -70,7 +70,7 @@ fn budget(which: &str, setting: &Setting) -> String {
         .lines()
         .zip(meanings)
         .map(|(line, meaning)| format!("{}\n", format!("{line}   {meaning}").trim_end()));
-    let backlog = bytes(whole(setting.budget.backlog_bytes));
+    let backlog = bytes(nearest(setting.budget.backlog_bytes));
     format!(
         "\nbudget of the worst record, {which}\n{}the fullest consumer is {backlog} behind when \
          the reaction is over\n",

@@ -1,11 +1,11 @@
 //! Pure. How many partitions and consumers a stream needs so that the worst latency keeps a limit.
 
+use common::rate::nearest;
 use thiserror::Error;
 
 use super::budget::{Budget, Reaction};
 use super::margin::{Layout, Limit, Margin};
 use super::population::Population;
-use super::whole::whole;
 
 /// More partitions than this are never advised.
 const PARTITIONS_MAX: usize = 1_000_000;
@@ -220,7 +220,7 @@ fn fitting(
             return Ok(spread);
         }
         let partitions = spread.partitions();
-        let wanted = usize::try_from(whole((partitions as f64 * excess - 1e-9).ceil()));
+        let wanted = usize::try_from(nearest((partitions as f64 * excess - 1e-9).ceil()));
         let wanted = wanted.unwrap_or(usize::MAX).max(partitions + 1);
         if wanted > PARTITIONS_MAX {
             return Err(SizeError::TooManyPartitions);

@@ -1,6 +1,6 @@
 //! Pure. How unevenly partitions are written to, and rates that are as uneven.
 
-use super::whole::whole;
+use common::rate::nearest;
 
 /// The standard deviation of the logarithms of the rates above zero: σ, if they are log-normal.
 /// 0 for fewer than two.
@@ -26,7 +26,7 @@ pub fn log_normal_rates(total: u64, partitions: usize, sigma: f64) -> Vec<u64> {
     };
     let weights: Vec<f64> = (0..partitions).map(weight).collect();
     let sum: f64 = weights.iter().sum();
-    weights.into_iter().map(|weight| whole(total as f64 * weight / sum)).collect()
+    weights.into_iter().map(|weight| nearest(total as f64 * weight / sum)).collect()
 }
 
 /// Φ⁻¹, the quantile of the standard normal distribution, for 0 < share < 1, to 4.5 × 10⁻⁴
