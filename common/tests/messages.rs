@@ -18,7 +18,10 @@ use common::messages::event::{
     Answer, Heartbeat, Marker, Notice, NoticeClass, PartitionAnswer, PartitionReport,
     PartitionState, RefusalClass, Refused, Report,
 };
-use common::messages::request::{StartConsuming, StateQuery, StopConsuming};
+use common::messages::request::{
+    Approve, Drain, DryRun, Pause, Resume, Scaling, StartConsuming, StateQuery, StopConsuming,
+    Unpin,
+};
 use common::messages::snapshot::{
     Ownership, Snapshot, SnapshotConsumer, SnapshotPartition, StandingRequest,
 };
@@ -164,6 +167,18 @@ fn commands() -> Vec<Message> {
     ]
 }
 
+fn operations() -> Vec<Message> {
+    let extra = extra();
+    vec![
+        Unpin { topic: "orders".into(), partitions: vec![3], extra: extra.clone() }.into(),
+        Pause { scaling: Scaling::Out, extra: extra.clone() }.into(),
+        Resume { scaling: Scaling::All, extra: extra.clone() }.into(),
+        Drain { consumer: ConsumerId(2), lift: true, extra: extra.clone() }.into(),
+        DryRun { extra: extra.clone() }.into(),
+        Approve { proposal: "5f1c09aa".into(), extra }.into(),
+    ]
+}
+
 fn states() -> Vec<Message> {
     let consumer = ConsumerId(3);
     vec![
@@ -247,7 +262,7 @@ fn reports() -> Vec<Message> {
 }
 
 fn samples() -> Vec<Message> {
-    [commands(), states(), reports()].concat()
+    [commands(), operations(), states(), reports()].concat()
 }
 
 fn golden_folder() -> PathBuf {
@@ -296,6 +311,11 @@ fn people_may_write_json() {
     let expected =
         StopConsuming { topic: "orders".into(), partitions: vec![3], extra: Extra::new() };
     assert_eq!(decode(None, json).unwrap(), Message::from(expected.clone()));
+    let pause = Pause { scaling: Scaling::In, extra: Extra::new() };
+    let json_pause = br#"{"event_type": "Pause", "scaling": "In"}"#;
+    assert_eq!(decode(None, json_pause).unwrap(), Message::from(pause));
+    let all = Resume { scaling: Scaling::All, extra: Extra::new() };
+    assert_eq!(decode(None, br#"{"event_type": "Resume"}"#).unwrap(), Message::from(all));
     let with_header = br#" {"topic": "orders", "partitions": [3]}"#;
     assert_eq!(decode(Some("StopConsuming"), with_header).unwrap(), Message::from(expected));
 }

@@ -11,7 +11,7 @@ use common::clock::Clock;
 use common::http::Readiness;
 use common::identity::{ConsumerId, Incarnation};
 use common::kafka::wire::client::WireError;
-use common::messages::event::{NoticeClass, RefusalClass, Refused, Report};
+use common::messages::event::{NoticeClass, RefusalClass, Refused, Report, SINK_WAIT};
 use common::messages::{Extra, Message};
 use common::moment::Moment;
 use common::partition::TopicPartition;
@@ -361,14 +361,20 @@ impl Conduct {
     }
 
     fn report(&mut self, now: Moment) {
-        let (partitions, busy) = self.lanes.report();
+        let (partitions, works) = self.lanes.report(now);
         let interval = now.saturating_since(self.reported_at);
         self.reported_at = now;
         let (metrics, buffered) = (&self.context.metrics, self.context.budget.used());
         metrics.buffered_bytes.set(gauge_value(buffered));
         metrics.partitions_owned.set(gauge_value(self.lanes.count()));
         let interval_ms = milliseconds(interval).max(1);
-        let busy_permille = milliseconds(busy).saturating_mul(1000) / interval_ms;
+        let permille = |time: Duration, of_ms: u64| {
+            milliseconds(time).saturating_mul(1000).checked_div(of_ms).unwrap_or(0)
+        };
+        let busy_permille = permille(works.iter().map(|work| work.busy).sum(), interval_ms);
+        let active = works.iter().filter(|work| work.is_active).count() as u64;
+        let sink_wait = works.iter().map(|work| work.sink_wait).sum();
+        let sink_wait_permille = permille(sink_wait, interval_ms * active);
         self.context.events.tell(Report {
             consumer: self.desk.consumer,
             incarnation: self.ownership.incarnation(),
@@ -377,7 +383,7 @@ impl Conduct {
             busy_permille: u32::try_from(busy_permille).unwrap_or(u32::MAX),
             buffered_bytes: buffered as u64,
             partitions,
-            extra: Extra::new(),
+            extra: [(SINK_WAIT.to_owned(), sink_wait_permille.to_string())].into(),
         });
     }
 }

@@ -94,12 +94,18 @@ impl Inbox {
             Message::Assign(assign) => Ok(Command::Assign(assign)),
             Message::StartConsuming(request) if self.is_by_hand => Ok(Command::Start(request)),
             Message::StopConsuming(request) if self.is_by_hand => Ok(Command::Stop(request)),
-            Message::StartConsuming(_) | Message::StopConsuming(_) | Message::StateQuery(_) => {
-                Err((
-                    RefusalClass::NotForConsumers,
-                    "requests from people belong on partition 0, or to a consumer started with --by-hand",
-                ))
-            }
+            Message::StartConsuming(_)
+            | Message::StopConsuming(_)
+            | Message::StateQuery(_)
+            | Message::Unpin(_)
+            | Message::Pause(_)
+            | Message::Resume(_)
+            | Message::Drain(_)
+            | Message::DryRun(_)
+            | Message::Approve(_) => Err((
+                RefusalClass::NotForConsumers,
+                "requests from people belong on partition 0, or to a consumer started with --by-hand",
+            )),
             Message::LeaderAlive(_)
             | Message::Snapshot(_)
             | Message::Heartbeat(_)
@@ -127,6 +133,12 @@ pub fn leader_sign(offset: u64, record: &Envelope) -> Option<LeaderSign> {
         | Message::StartConsuming(_)
         | Message::StopConsuming(_)
         | Message::StateQuery(_)
+        | Message::Unpin(_)
+        | Message::Pause(_)
+        | Message::Resume(_)
+        | Message::Drain(_)
+        | Message::DryRun(_)
+        | Message::Approve(_)
         | Message::Heartbeat(_)
         | Message::Answer(_)
         | Message::Report(_)

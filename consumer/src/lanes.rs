@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use common::identity::{Incarnation, TopicId};
 use common::messages::event::PartitionReport;
+use common::moment::Moment;
 use common::partition::TopicPartition;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::lane::tally::Tally;
+use crate::lane::tally::{Tally, Work};
 use crate::lane::{Lane, LaneContext, Order};
 use crate::lease_watch::LeaseWatch;
 use crate::ownership::{Event, LaneId, Opening};
@@ -139,16 +139,15 @@ impl Lanes {
         self.running.iter().map(state).collect()
     }
 
-    /// Figures for a report since the last one, and the time that was worked.
-    pub fn report(&self) -> (Vec<PartitionReport>, Duration) {
-        let mut reports = Vec::new();
-        let mut busy = Duration::ZERO;
+    /// Figures for a report since the last one, and what the time of each lane went into.
+    pub fn report(&self, now: Moment) -> (Vec<PartitionReport>, Vec<Work>) {
+        let (mut reports, mut works) = (Vec::new(), Vec::new());
         for (lane, running) in &self.running {
             let mut tally = running.tally.lock().unwrap_or_else(PoisonError::into_inner);
-            let (report, worked) = tally.report(&lane.partition);
+            let (report, work) = tally.report(&lane.partition, now);
             reports.push(report);
-            busy += worked;
+            works.push(work);
         }
-        (reports, busy)
+        (reports, works)
     }
 }

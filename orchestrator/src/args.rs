@@ -12,7 +12,9 @@ use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
 use common::rate::BytesPerSecond;
 use thiserror::Error;
 
+use crate::capacity::CapacityPolicy;
 use crate::command_line::compare::CompareArgs;
+use crate::command_line::operate::{ApproveArgs, DrainArgs, PinArgs, ScalingArgs, UnpinArgs};
 use crate::command_line::plan::PlanArgs;
 use crate::command_line::policy::PolicyArgs;
 use crate::command_line::send::SendArgs;
@@ -49,8 +51,20 @@ pub enum Command {
     Send(SendArgs),
     /// Shows and changes what is read into what
     Service(ServiceArgs),
-    /// Plans from a snapshot in a file, without a cluster
-    Plan(PlanArgs),
+    /// Leaves the group as it is, or stops one direction of scaling, until it is resumed
+    Pause(ScalingArgs),
+    /// Lifts pauses, and the dry run
+    Resume(ScalingArgs),
+    /// Gives what a consumer holds to others, and removes it
+    Drain(DrainArgs),
+    /// Reads partitions at a certain consumer preferably
+    Pin(PinArgs),
+    /// Lifts a pin
+    Unpin(UnpinArgs),
+    /// Carries out the plan that `plan --dry-run` proposed
+    Approve(ApproveArgs),
+    /// Plans from a snapshot in a file, without a cluster; or has a running orchestrator only propose
+    Plan(Box<PlanArgs>),
     /// Plans the rates on standard input line by line, or makes a stream of rates
     Simulate(SimulateArgs),
     /// Runs every way to assign partitions on one stream of rates: consumers, movement, latency, cost
@@ -99,6 +113,11 @@ pub struct RunArgs {
     #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 5_000_000,
           value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub capacity: u64,
+
+    /// What a consumer sustains is learned, within --capacity divided and multiplied by this; 1: not at all
+    #[arg(long, env, hide_env_values = true, value_name = "FACTOR", default_value_t = 2,
+          value_parser = RangedU64ValueParser::<u64>::new().range(1..=100))]
+    pub capacity_factor: u64,
 
     /// How full a consumer is packed, in per cent of its capacity
     #[arg(long, env, hide_env_values = true, value_name = "PERCENT", default_value_t = 75,
@@ -232,7 +251,13 @@ impl RunArgs {
             consumers_min: self.min_consumers,
             consumers_max: self.max_consumers,
             create_max: self.max_new_consumers,
+            hold: None,
         }
+    }
+
+    pub fn capacity_policy(&self) -> CapacityPolicy {
+        let configured = BytesPerSecond(self.capacity);
+        CapacityPolicy { configured, factor: self.capacity_factor }
     }
 
     pub fn demand_policy(&self) -> DemandPolicy {

@@ -123,12 +123,15 @@ pub fn demand_of(measured: &PartitionMeasurement, policy: &DemandPolicy) -> Dema
 
 /// The bytes between the committed offset and the high watermark, by the mean size of a record.
 pub fn lag_bytes(measured: &PartitionMeasurement) -> u64 {
-    let records = measured.high_watermark.saturating_sub(measured.log_start);
     let next = measured.committed.unwrap_or(0).max(measured.log_start);
-    let lag = measured.high_watermark.saturating_sub(next);
-    let bytes = u128::from(lag) * u128::from(measured.size);
-    let bytes = bytes.checked_div(u128::from(records)).unwrap_or(0);
-    u64::try_from(bytes).unwrap_or(u64::MAX)
+    log_bytes(measured.high_watermark.saturating_sub(next), measured)
+}
+
+/// What so many offsets take on the log, by the mean size of a record there.
+pub fn log_bytes(offsets: u64, measured: &PartitionMeasurement) -> u64 {
+    let records = measured.high_watermark.saturating_sub(measured.log_start);
+    let bytes = u128::from(offsets) * u128::from(measured.size);
+    u64::try_from(bytes.checked_div(u128::from(records)).unwrap_or(0)).unwrap_or(u64::MAX)
 }
 
 fn find_anomalies(measured: &PartitionMeasurement) -> Vec<Anomaly> {

@@ -57,6 +57,7 @@ mod tests {
             consumers_min: 1,
             consumers_max: 3,
             create_max: 3,
+            hold: None,
         };
         let (partitions, consumers) = (BTreeMap::new(), BTreeMap::new());
         let snapshot = Snapshot {

@@ -1,20 +1,33 @@
 //! Pure. What partition 0 of the controller topic tells, leader or not: the last snapshot and what people asked since.
 
 use common::messages::Extra;
-use common::messages::request::{StartConsuming, StopConsuming};
+use common::messages::request::{
+    Approve, Drain, DryRun, Pause, Resume, StartConsuming, StopConsuming, Unpin,
+};
 use common::messages::snapshot::Snapshot;
 use common::term::Generation;
+use serde::de::DeserializeOwned;
 
+use crate::operations::Operations;
 use crate::wishes::Wishes;
 
 /// Where leaders say which state directory they have: only one orchestrator at a time has it.
 pub const STATE_DIR: &str = "state_dir";
+
+/// Where snapshots keep what people ordered about the group as a whole, as JSON.
+pub const OPERATIONS: &str = "operations";
 
 /// A request of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     Start(StartConsuming),
     Stop(StopConsuming),
+    Unpin(Unpin),
+    Pause(Pause),
+    Resume(Resume),
+    Drain(Drain),
+    DryRun(DryRun),
+    Approve(Approve),
 }
 
 /// The log of partition 0, folded.
@@ -91,16 +104,45 @@ impl Ledger {
             match request {
                 Request::Start(start) => wishes.start(start),
                 Request::Stop(stop) => wishes.stop(stop),
+                Request::Unpin(unpin) => wishes.unpin(unpin),
+                Request::Pause(_)
+                | Request::Resume(_)
+                | Request::Drain(_)
+                | Request::DryRun(_)
+                | Request::Approve(_) => {}
             }
         }
         wishes
     }
+
+    /// What holds by now of what people ordered about the group as a whole.
+    pub fn operations(&self) -> Operations {
+        let saved = self.snapshot().and_then(|snapshot| kept(&snapshot.extra, OPERATIONS));
+        let mut operations: Operations = saved.unwrap_or_default();
+        for (_, request) in &self.requests {
+            match request {
+                Request::Pause(pause) => operations.pause(pause.scaling),
+                Request::Resume(resume) => operations.resume(resume.scaling),
+                Request::Drain(drain) => operations.drain(drain),
+                Request::DryRun(_) => operations.dry_run(),
+                Request::Approve(approve) => operations.approve(&approve.proposal),
+                Request::Start(_) | Request::Stop(_) | Request::Unpin(_) => {}
+            }
+        }
+        operations
+    }
+}
+
+/// What a snapshot keeps under this name; nothing if it is of a version that kept something else.
+pub fn kept<T: DeserializeOwned>(extra: &Extra, name: &str) -> Option<T> {
+    serde_json::from_str(extra.get(name)?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use common::messages::request::Scaling;
     use common::partition::TopicPartition;
     use common::term::Sequence;
 
@@ -147,6 +189,26 @@ mod tests {
         assert!(ledger.take_snapshot(6, snapshot(2, 5, &included)));
         assert_eq!((wish(&ledger, "a"), wish(&ledger, "b")), (Wish::Excluded, Wish::Excluded));
         assert_eq!(ledger.requests.len(), 1);
+    }
+
+    #[test]
+    fn orders_are_kept_by_the_snapshot_and_followed_by_later_ones() {
+        let pause = |scaling| Request::Pause(Pause { scaling, extra: Extra::new() });
+        let mut ledger = Ledger::default();
+        started(&mut ledger, 2);
+        ledger.take_request(3, pause(Scaling::In));
+        let operations = serde_json::to_string(&ledger.operations()).unwrap();
+        let extra = Extra::from([(OPERATIONS.to_owned(), operations)]);
+        ledger.take_snapshot(4, Snapshot { extra, ..snapshot(2, 4, &Wishes::default()) });
+        assert!(ledger.requests.is_empty() && ledger.operations().is_scale_in_paused);
+        ledger.take_request(5, pause(Scaling::Out));
+        assert!(ledger.operations().is_scale_in_paused && ledger.operations().is_scale_out_paused);
+        let resume = Resume { scaling: Scaling::All, extra: Extra::new() };
+        ledger.take_request(6, Request::Resume(resume));
+        assert_eq!(ledger.operations(), Operations::default());
+        let extra = Extra::from([(OPERATIONS.to_owned(), "?".to_owned())]);
+        ledger.take_snapshot(7, Snapshot { extra, ..snapshot(2, 7, &Wishes::default()) });
+        assert_eq!(ledger.operations(), Operations::default(), "of another version");
     }
 
     #[test]

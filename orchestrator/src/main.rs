@@ -14,7 +14,7 @@ use orchestrator::command_line::plan::PlanError;
 use orchestrator::command_line::service::EntryError;
 use orchestrator::command_line::simulate::SimulateError;
 use orchestrator::command_line::size::SizeArgsError;
-use orchestrator::command_line::{compare, plan, send, service, simulate, size, status};
+use orchestrator::command_line::{compare, operate, plan, send, service, simulate, size, status};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -75,7 +75,37 @@ async fn carry_out(command: Command) -> anyhow::Result<String> {
             args.command.topics().telemetry.install()?;
             Ok(service::service(&args).await?)
         }
-        Command::Plan(args) => Ok(plan::run(&args)?),
+        Command::Pause(args) => {
+            args.topics.telemetry.install()?;
+            Ok(operate::pause(&args).await?)
+        }
+        Command::Resume(args) => {
+            args.topics.telemetry.install()?;
+            Ok(operate::resume(&args).await?)
+        }
+        Command::Drain(args) => {
+            args.topics.telemetry.install()?;
+            Ok(operate::drain(&args).await?)
+        }
+        Command::Pin(args) => {
+            args.topics.telemetry.install()?;
+            Ok(operate::pin(&args).await?)
+        }
+        Command::Unpin(args) => {
+            args.topics.telemetry.install()?;
+            Ok(operate::unpin(&args).await?)
+        }
+        Command::Approve(args) => {
+            args.topics.telemetry.install()?;
+            Ok(operate::approve(&args).await?)
+        }
+        Command::Plan(args) => match args.asks() {
+            Some(topics) => {
+                topics.telemetry.install()?;
+                Ok(operate::dry_run(&topics).await?)
+            }
+            None => Ok(plan::run(&args)?),
+        },
         Command::Compare(args) => Ok(compare::compare(&args)?),
         Command::Size(args) => Ok(size::run(&args)?),
         Command::Simulate(args) => {

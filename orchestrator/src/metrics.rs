@@ -14,8 +14,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::conductor::action::Note;
+use crate::conductor::action::{Note, PlanningNote};
 use crate::decision::Decision;
+use crate::plan::snapshot::Hold;
 use crate::roster::End;
 use crate::status::{PartitionStatus, RateTrust, Role, Status};
 
@@ -40,6 +41,10 @@ const MALFORMED: &str =
     "Records of our own topics that cannot be read or do not belong there, by topic";
 const SERVICE_ERRORS: &str = "Entries of the service topic that cannot be read";
 const WRITE_FAILURES: &str = "Messages that were not acknowledged in time";
+const LESSONS: &str = "Changes of what a consumer is thought to sustain";
+const SHORTFALLS: &str = "Times that new consumers brought less than a tenth of what was expected";
+const HELD: &str = "1 while no consumer is created although the limits would allow it, by reason";
+const PAUSED: &str = "1 while people paused planning, or one direction of scaling";
 const JOURNAL_FAILURES: &str = "Decisions that could not be written to the journal";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -95,6 +100,11 @@ pub struct OrchestratorMetrics {
     notices: Family<ClassLabel, Counter>,
     malformed: Family<ClassLabel, Counter>,
     anomalies: Counter,
+    lessons: Counter,
+    shortfalls: Counter,
+    held: Family<ReasonLabel, Gauge>,
+    paused: Family<ReasonLabel, Gauge>,
+    proposals: Gauge,
     service_errors: Gauge,
     pub write_failures: Counter,
     pub journal_failures: Counter,
@@ -127,6 +137,11 @@ impl OrchestratorMetrics {
             notices: metrics.declare("notices", NOTICES, Family::default()),
             malformed: metrics.declare("malformed_records", MALFORMED, Family::default()),
             anomalies: counter(metrics, "anomalies", "Measured values that cannot be true"),
+            lessons: counter(metrics, "capacity_lessons", LESSONS),
+            shortfalls: counter(metrics, "scale_out_shortfalls", SHORTFALLS),
+            held: metrics.declare("scale_out_held", HELD, Family::default()),
+            paused: metrics.declare("paused", PAUSED, Family::default()),
+            proposals: gauge(metrics, "proposals", "Plans that wait for approval"),
             service_errors: gauge(metrics, "service_errors", SERVICE_ERRORS),
             write_failures: counter(metrics, "write_failures", WRITE_FAILURES),
             journal_failures: counter(metrics, "journal_failures", JOURNAL_FAILURES),
@@ -142,6 +157,21 @@ impl OrchestratorMetrics {
         self.frozen.set((status.trust == RateTrust::Frozen).into());
         self.consumers.set(count(status.consumers.len()));
         self.service_errors.set(count(status.service_errors.len()));
+        self.proposals.set(status.proposal.is_some().into());
+        for (hold, reason) in HOLDS {
+            let label = ReasonLabel { reason: reason.into() };
+            self.held.get_or_create(&label).set((status.hold == Some(hold)).into());
+        }
+        let operations = &status.operations;
+        for (is_paused, what) in [
+            (operations.is_paused, "all"),
+            (operations.is_scale_in_paused, "scale_in"),
+            (operations.is_scale_out_paused, "scale_out"),
+            (operations.is_dry_run, "dry_run"),
+        ] {
+            let label = ReasonLabel { reason: what.into() };
+            self.paused.get_or_create(&label).set(is_paused.into());
+        }
         for (state, label) in STATES {
             let in_state = status.partitions.values().filter(|found| found.state == state);
             self.partitions
@@ -207,7 +237,19 @@ impl OrchestratorMetrics {
             Note::Anomaly(_) => {
                 self.anomalies.inc();
             }
-            Note::Lead(_)
+            Note::Planning(PlanningNote::Learned { .. }) => {
+                self.lessons.inc();
+            }
+            Note::Planning(PlanningNote::Shortfall(_)) => {
+                self.shortfalls.inc();
+            }
+            Note::Planning(
+                PlanningNote::Held(_)
+                | PlanningNote::Drained(_)
+                | PlanningNote::Proposed(_)
+                | PlanningNote::NotApproved { .. },
+            )
+            | Note::Lead(_)
             | Note::Deposed { .. }
             | Note::TookOver { .. }
             | Note::Moved { .. }
@@ -220,6 +262,9 @@ impl OrchestratorMetrics {
         }
     }
 }
+
+const HOLDS: [(Hold, &str); 3] =
+    [(Hold::Paused, "paused"), (Hold::Sink, "sink"), (Hold::Fruitless, "fruitless")];
 
 const STATES: [(Ownership, &str); 5] = [
     (Ownership::Unowned, "unowned"),

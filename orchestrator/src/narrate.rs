@@ -3,7 +3,10 @@
 use common::messages::event::NoticeClass;
 use tracing::{error, info, warn};
 
-use crate::conductor::action::Note;
+use crate::capacity::Lesson;
+use crate::conductor::action::{Note, PlanningNote};
+use crate::expansion::Shortfall;
+use crate::proposal::Proposal;
 
 /// Writes a note to the log.
 pub fn narrate(note: &Note) {
@@ -72,6 +75,33 @@ pub fn narrate(note: &Note) {
         }
         Note::Topic(change) => info!(change, "a topic changed"),
         Note::Configuration(change) => info!(change, "the configuration changed"),
+        Note::Planning(note) => narrate_planning(note),
         Note::Anomaly(anomaly) => warn!(%anomaly, "a measured value cannot be true"),
+    }
+}
+
+fn narrate_planning(note: &PlanningNote) {
+    match note {
+        PlanningNote::Learned { consumer, lesson } => {
+            let Lesson { sustained, before, after, .. } = lesson;
+            info!(%consumer, %sustained, %before, %after, "learned what a consumer sustains");
+        }
+        PlanningNote::Shortfall(Shortfall { expected, gained }) => {
+            warn!(%expected, %gained, "the last consumers that were created brought little");
+        }
+        PlanningNote::Held(Some(hold)) => warn!("{hold}"),
+        PlanningNote::Held(None) => info!("consumers may be created again"),
+        PlanningNote::Drained(consumer) => info!(%consumer, "a consumer was drained"),
+        PlanningNote::Proposed(proposal) => {
+            let Proposal { name, decision } = proposal;
+            let changes = &decision.changes;
+            let (moves, create, remove) =
+                (changes.moves.len(), changes.create.len(), changes.remove.len());
+            let reason = &decision.reason;
+            info!(name, reason, moves, create, remove, "a plan waits for approval");
+        }
+        PlanningNote::NotApproved { name } => {
+            warn!(name, "an approved plan is not proposed any more: nothing is done");
+        }
     }
 }

@@ -211,6 +211,7 @@ impl Base {
             consumer_partitions: self.consumer_partitions,
             policy: self.args.policy.policy(),
             limits: self.args.limits(),
+            capacity: self.args.capacity_policy(),
             demand: self.args.demand_policy(),
             trigger: self.args.trigger_policy(),
         };

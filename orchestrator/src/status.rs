@@ -11,8 +11,11 @@ use common::rate::BytesPerSecond;
 use common::term::{Generation, Term};
 use serde::{Deserialize, Serialize};
 
+use crate::capacity::Lesson;
 use crate::decision::Decision;
-use crate::plan::snapshot::Wish;
+use crate::operations::Operations;
+use crate::plan::snapshot::{Hold, Wish};
+use crate::proposal::Proposal;
 
 /// The page `/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,12 @@ pub struct Status {
     /// The last ones, the newest at the end.
     pub decisions: Vec<Decision>,
     pub requests: Vec<StandingRequest>,
+    /// What people ordered about the group as a whole.
+    pub operations: Operations,
+    /// Why no consumer is created, if none is.
+    pub hold: Option<Hold>,
+    /// What waits for approval.
+    pub proposal: Option<Proposal>,
     pub topics: BTreeMap<String, TopicStatus>,
     /// What is wrong with entries of the service topic, by key.
     pub service_errors: BTreeMap<String, String>,
@@ -101,13 +110,18 @@ pub struct ConsumerStatus {
     /// The sum of its partitions' demands, steadily and at their peak.
     pub load: BytesPerSecond,
     pub load_peak: BytesPerSecond,
+    /// What it sustains: learned, or assumed.
     pub capacity: BytesPerSecond,
+    /// What it was learned from, the newest at the end; empty if it is assumed.
+    pub lessons: Vec<Lesson>,
     /// Times that it failed in a row.
     pub failures: u32,
     pub heartbeat_age_ms: Option<u64>,
     /// By its last report.
     pub busy_permille: Option<u32>,
     pub buffered_bytes: Option<u64>,
+    /// Share of the last seconds in which it could only wait for its sink, in thousandths.
+    pub sink_wait_permille: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -100,6 +100,15 @@ pub struct Triggers {
     last: Option<&'static str>,
 }
 
+/// What a plan may be made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Whatever is a reason.
+    Improve,
+    /// Only what lacks an owner, and what is not to be read any more.
+    Repair,
+}
+
 /// How far what is known about rates can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -154,16 +163,20 @@ impl Triggers {
 
     /// Whether to plan now. The scope of `snapshot` is not looked at: the trigger names the one to
     /// plan with.
-    pub fn decide(&mut self, now: Moment, snapshot: &Snapshot) -> Option<Trigger> {
-        let trust = self.trust(now);
+    pub fn decide(
+        &mut self,
+        now: Moment,
+        snapshot: &Snapshot,
+        purpose: Purpose,
+    ) -> Option<Trigger> {
         self.muted.retain(|_, until| *until > now);
-        let trigger = match trust {
-            Trust::Waiting => None,
-            Trust::Frozen => {
+        let trigger = match (self.trust(now), purpose) {
+            (Trust::Waiting, _) => None,
+            (Trust::Frozen, _) | (_, Purpose::Repair) => {
                 self.surplus_since = None;
                 self.pressing(snapshot, Scope::Place)
             }
-            Trust::Measuring => self
+            (Trust::Measuring, Purpose::Improve) => self
                 .pressing(snapshot, Scope::Relieve)
                 .or_else(|| self.relieving(snapshot))
                 .or_else(|| self.surplus(now, snapshot)),
@@ -198,7 +211,7 @@ impl Triggers {
             return None;
         }
         self.surplus_checked = Some(now);
-        let serving = serving(snapshot);
+        let serving = snapshot.serving();
         let Some(sufficient) = sufficient(snapshot).filter(|sufficient| *sufficient < serving)
         else {
             self.surplus_since = None;
@@ -315,7 +328,7 @@ fn draining(snapshot: &Snapshot) -> Option<Reason> {
 }
 
 fn below_minimum(snapshot: &Snapshot) -> Option<Reason> {
-    let serving = serving(snapshot);
+    let serving = snapshot.serving();
     let consumers_min = snapshot.limits.consumers_min;
     let is_below = serving < usize::try_from(consumers_min).unwrap_or(usize::MAX);
     is_below.then_some(Reason::Minimum { serving, consumers_min })
@@ -323,16 +336,22 @@ fn below_minimum(snapshot: &Snapshot) -> Option<Reason> {
 
 /// The most overloaded consumer that has something to hand over.
 fn overload(snapshot: &Snapshot) -> Option<Reason> {
-    let loads = loads(snapshot);
-    let overloaded = loads.iter().filter_map(|(id, (load, loaded))| {
-        let capacity = snapshot.consumers[id].capacity;
-        let trigger = snapshot.limits.trigger_capacity(capacity);
-        let percent = u128::from(load.peak.0) * 100 / u128::from(trigger.0.max(1));
-        (load.peak > trigger && *loaded > 1).then_some((percent, *id))
-    });
-    let (percent, consumer) =
-        overloaded.max_by_key(|(percent, id)| (*percent, std::cmp::Reverse(*id)))?;
+    let overloaded = overloads(snapshot).into_iter();
+    let (consumer, percent) =
+        overloaded.max_by_key(|(id, percent)| (*percent, std::cmp::Reverse(*id)))?;
     Some(Reason::Overload { consumer, percent: u64::try_from(percent).unwrap_or(u64::MAX) })
+}
+
+/// The consumers above their trigger capacity that have something to hand over, with how much of it
+/// is asked of them, in per cent.
+pub fn overloads(snapshot: &Snapshot) -> Vec<(ConsumerId, u128)> {
+    let loads = loads(snapshot).into_iter();
+    let overloaded = loads.filter_map(|(id, (load, loaded))| {
+        let trigger = snapshot.limits.trigger_capacity(snapshot.consumers[&id].capacity);
+        let percent = u128::from(load.peak.0) * 100 / u128::from(trigger.0.max(1));
+        (load.peak > trigger && loaded > 1).then_some((id, percent))
+    });
+    overloaded.collect()
 }
 
 /// The load of each serving consumer, and how many of its partitions ask for anything.
@@ -353,14 +372,10 @@ fn is_serving(snapshot: &Snapshot, consumer: ConsumerId) -> bool {
     snapshot.consumers.get(&consumer).is_some_and(|facts| facts.standing == Standing::Serving)
 }
 
-fn serving(snapshot: &Snapshot) -> usize {
-    snapshot.consumers.keys().filter(|id| is_serving(snapshot, **id)).count()
-}
-
 /// How many consumers a plan would do with, by the steady demand; `None` if it is plain that none
 /// can be spared.
 fn sufficient(snapshot: &Snapshot) -> Option<usize> {
-    let serving = serving(snapshot);
+    let serving = snapshot.serving();
     let load: Demand = snapshot.partitions.values().map(|facts| facts.demand).sum();
     let facts = snapshot.consumers.values().filter(|facts| facts.standing == Standing::Serving);
     let largest = facts.map(|facts| snapshot.limits.plan_capacity(facts.capacity).0).max()?;
@@ -409,6 +424,7 @@ mod tests {
             consumers_min: 1,
             consumers_max: 10,
             create_max: 10,
+            hold: None,
         };
         let partitions = (0..).zip(partitions).map(|(number, (owner, steady, peak))| {
             let demand = Demand { steady: BytesPerSecond(*steady), peak: BytesPerSecond(*peak) };
@@ -436,31 +452,37 @@ mod tests {
     #[test]
     fn a_calm_group_is_let_alone() {
         let mut triggers = measuring();
-        assert_eq!(triggers.decide(at(1), &calm()), None);
+        assert_eq!(triggers.decide(at(1), &calm(), Purpose::Improve), None);
     }
 
     #[test]
     fn a_burst_above_the_trigger_capacity_is_a_reason_at_once() {
         let overloaded = snapshot(&[(1, 40, 40), (1, 40, 55), (2, 70, 70)]);
-        let trigger = measuring().decide(at(1), &overloaded).unwrap();
+        let trigger = measuring().decide(at(1), &overloaded, Purpose::Improve).unwrap();
         let reason = Reason::Overload { consumer: ConsumerId(1), percent: 105 };
         assert_eq!(trigger, Trigger { reason, scope: Scope::Relieve });
     }
 
     #[test]
     fn a_partition_larger_than_its_consumer_is_no_reason() {
-        assert_eq!(measuring().decide(at(1), &snapshot(&[(1, 300, 300), (2, 70, 70)])), None);
+        assert_eq!(
+            measuring().decide(at(1), &snapshot(&[(1, 300, 300), (2, 70, 70)]), Purpose::Improve),
+            None
+        );
     }
 
     #[test]
     fn a_plan_that_changed_nothing_lets_its_reason_rest() {
         let overloaded = snapshot(&[(1, 50, 50), (1, 50, 50), (2, 70, 70)]);
         let mut triggers = measuring();
-        assert!(triggers.decide(at(1), &overloaded).is_some());
-        assert!(triggers.decide(at(2), &overloaded).is_some(), "its plan may have helped");
+        assert!(triggers.decide(at(1), &overloaded, Purpose::Improve).is_some());
+        assert!(
+            triggers.decide(at(2), &overloaded, Purpose::Improve).is_some(),
+            "its plan may have helped"
+        );
         triggers.fruitless(at(2));
-        assert_eq!(triggers.decide(at(3), &overloaded), None);
-        assert!(triggers.decide(at(7), &overloaded).is_some());
+        assert_eq!(triggers.decide(at(3), &overloaded, Purpose::Improve), None);
+        assert!(triggers.decide(at(7), &overloaded, Purpose::Improve).is_some());
     }
 
     #[test]
@@ -470,10 +492,10 @@ mod tests {
         let reason = Reason::Unowned { partitions: 2, first };
         let mut triggers = measuring();
         let expected = Trigger { reason: reason.clone(), scope: Scope::Relieve };
-        assert_eq!(triggers.decide(at(1), &orphaned), Some(expected));
+        assert_eq!(triggers.decide(at(1), &orphaned, Purpose::Improve), Some(expected));
         assert_eq!(triggers.trust(at(11)), Trust::Frozen);
         let expected = Trigger { reason, scope: Scope::Place };
-        assert_eq!(triggers.decide(at(11), &orphaned), Some(expected));
+        assert_eq!(triggers.decide(at(11), &orphaned, Purpose::Improve), Some(expected));
     }
 
     #[test]
@@ -481,9 +503,9 @@ mod tests {
         for (standing, label) in [(Standing::Gone, "unowned"), (Standing::Draining, "draining")] {
             let mut snapshot = calm();
             snapshot.consumers.get_mut(&ConsumerId(2)).unwrap().standing = standing;
-            let trigger = measuring().decide(at(1), &snapshot).unwrap();
+            let trigger = measuring().decide(at(1), &snapshot, Purpose::Improve).unwrap();
             assert_eq!(trigger.reason.label(), label);
-            let frozen = measuring().decide(at(11), &snapshot);
+            let frozen = measuring().decide(at(11), &snapshot, Purpose::Improve);
             assert_eq!(frozen.is_some(), standing == Standing::Gone, "{frozen:?}");
         }
     }
@@ -492,8 +514,11 @@ mod tests {
     fn before_the_first_measurement_nothing_is_placed_until_it_stays_away() {
         let unowned = snapshot(&[(3, 0, 0)]);
         let mut triggers = Triggers::new(POLICY, at(0));
-        assert_eq!(triggers.decide(at(10), &unowned), None);
-        assert_eq!(triggers.decide(at(11), &unowned).unwrap().scope, Scope::Place);
+        assert_eq!(triggers.decide(at(10), &unowned, Purpose::Improve), None);
+        assert_eq!(
+            triggers.decide(at(11), &unowned, Purpose::Improve).unwrap().scope,
+            Scope::Place
+        );
     }
 
     #[test]
@@ -502,8 +527,8 @@ mod tests {
         let overloaded = snapshot(&[(1, 50, 50), (1, 50, 50)]);
         let spare = snapshot(&[(1, 10, 10)]);
         for second in 11..1_000 {
-            assert_eq!(triggers.decide(at(second), &overloaded), None);
-            assert_eq!(triggers.decide(at(second), &spare), None);
+            assert_eq!(triggers.decide(at(second), &overloaded, Purpose::Improve), None);
+            assert_eq!(triggers.decide(at(second), &spare, Purpose::Improve), None);
         }
     }
 
@@ -517,7 +542,7 @@ mod tests {
             triggers.measured(at(second));
             let busy = (200..210).contains(&second);
             let snapshot = if busy { calm() } else { spare.clone() };
-            if let Some(trigger) = triggers.decide(at(second), &snapshot) {
+            if let Some(trigger) = triggers.decide(at(second), &snapshot, Purpose::Improve) {
                 fired.push((second, trigger));
             }
         }
@@ -538,7 +563,7 @@ mod tests {
             if !(200..220).contains(&second) {
                 triggers.measured(at(second));
             }
-            let trigger = triggers.decide(at(second), &spare);
+            let trigger = triggers.decide(at(second), &spare, Purpose::Improve);
             fired = fired.or(trigger.map(|_| second));
         }
         assert_eq!(fired, Some(520), "a window after it was heard again");
@@ -551,11 +576,11 @@ mod tests {
         let mut triggers = measuring();
         for second in 0..1_000 {
             triggers.measured(at(second));
-            assert_eq!(triggers.decide(at(second), &spare), None);
+            assert_eq!(triggers.decide(at(second), &spare, Purpose::Improve), None);
         }
         spare.limits.consumers_min = 3;
         let reason = Reason::Minimum { serving: 2, consumers_min: 3 };
-        assert_eq!(triggers.decide(at(1_000), &spare).unwrap().reason, reason);
+        assert_eq!(triggers.decide(at(1_000), &spare, Purpose::Improve).unwrap().reason, reason);
     }
 
     #[test]
@@ -566,7 +591,7 @@ mod tests {
         triggers.note(Occasion::ConsumerDied(ConsumerId(2)));
         let overloaded = snapshot(&[(1, 50, 50), (1, 50, 50)]);
         let labels: Vec<_> = (0..3)
-            .map(|_| triggers.decide(at(1), &overloaded).unwrap())
+            .map(|_| triggers.decide(at(1), &overloaded, Purpose::Improve).unwrap())
             .map(|trigger| (trigger.reason.label(), trigger.scope))
             .collect();
         let expected = [
@@ -581,18 +606,18 @@ mod tests {
     fn drains_and_wishes_are_reasons_until_they_are_fulfilled() {
         let mut draining = calm();
         draining.consumers.get_mut(&ConsumerId(2)).unwrap().standing = Standing::Draining;
-        let reason = measuring().decide(at(1), &draining).unwrap().reason;
+        let reason = measuring().decide(at(1), &draining, Purpose::Improve).unwrap().reason;
         assert_eq!(reason, Reason::Draining { consumer: ConsumerId(2) });
 
         let partition = TopicPartition::new("orders", 0);
         for wish in [Wish::Excluded, Wish::Pinned(ConsumerId(2))] {
             let mut wished = calm();
             wished.partitions.get_mut(&partition).unwrap().wish = wish;
-            let reason = measuring().decide(at(1), &wished).unwrap().reason;
+            let reason = measuring().decide(at(1), &wished, Purpose::Improve).unwrap().reason;
             assert_eq!(reason, Reason::Wish { partition: partition.clone() });
         }
         let mut fulfilled = calm();
         fulfilled.partitions.get_mut(&partition).unwrap().wish = Wish::Pinned(ConsumerId(1));
-        assert_eq!(measuring().decide(at(1), &fulfilled), None);
+        assert_eq!(measuring().decide(at(1), &fulfilled, Purpose::Improve), None);
     }
 }

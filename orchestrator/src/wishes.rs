@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use common::identity::ConsumerId;
-use common::messages::request::{StartConsuming, StopConsuming};
+use common::messages::request::{StartConsuming, StopConsuming, Unpin};
 use common::messages::snapshot::StandingRequest;
 use common::partition::TopicPartition;
 
@@ -75,6 +75,25 @@ impl Wishes {
         self.put(&request.topic, &request.partitions, Wish::Excluded);
     }
 
+    /// What is not to be read stays so.
+    pub fn unpin(&mut self, request: &Unpin) {
+        let Some(wishes) = self.topics.get_mut(&request.topic) else { return };
+        let whole = wishes.whole;
+        let unpinned = |wish: Wish| match wish {
+            Wish::Pinned(_) | Wish::None => Wish::None,
+            Wish::Excluded => Wish::Excluded,
+        };
+        if request.partitions.is_empty() {
+            wishes.whole = unpinned(whole);
+            wishes.partitions.values_mut().for_each(|wish| *wish = unpinned(*wish));
+        }
+        for partition in &request.partitions {
+            let wish = wishes.partitions.entry(*partition).or_insert(whole);
+            *wish = unpinned(*wish);
+        }
+        self.forget_what_says_nothing(&request.topic);
+    }
+
     pub fn of(&self, partition: &TopicPartition) -> Wish {
         let Some(wishes) = self.topics.get(partition.topic()) else { return Wish::None };
         wishes.partitions.get(&partition.partition()).copied().unwrap_or(wishes.whole)
@@ -87,8 +106,15 @@ impl Wishes {
             *wishes = TopicWishes { whole: wish, partitions: BTreeMap::new() };
         }
         wishes.partitions.extend(partitions.iter().map(|partition| (*partition, wish)));
-        let whole = wishes.whole;
-        wishes.partitions.retain(|_, exception| *exception != whole);
+        self.forget_what_says_nothing(topic);
+    }
+
+    /// Exceptions that are none, and topics without a wish.
+    fn forget_what_says_nothing(&mut self, topic: &str) {
+        if let Some(wishes) = self.topics.get_mut(topic) {
+            let whole = wishes.whole;
+            wishes.partitions.retain(|_, exception| *exception != whole);
+        }
         self.topics.retain(|_, wishes| *wishes != TopicWishes::default());
     }
 }
@@ -125,6 +151,26 @@ mod tests {
         assert_eq!(wishes.of(&TopicPartition::new("payments", 0)), Wish::None);
         wishes.start(&start(vec![], None));
         assert_eq!(wishes, Wishes::default());
+    }
+
+    fn unpin(partitions: Vec<u32>) -> Unpin {
+        Unpin { topic: "orders".into(), partitions, extra: Extra::new() }
+    }
+
+    #[test]
+    fn unpinning_starts_nothing_that_is_not_to_be_read() {
+        let mut wishes = Wishes::default();
+        wishes.unpin(&unpin(vec![1]));
+        assert_eq!(wishes, Wishes::default());
+        wishes.start(&start(vec![], Some(2)));
+        wishes.stop(&stop(vec![3]));
+        wishes.unpin(&unpin(vec![3, 4]));
+        assert_eq!(wishes.of(&orders(3)), Wish::Excluded);
+        assert_eq!(wishes.of(&orders(4)), Wish::None);
+        assert_eq!(wishes.of(&orders(5)), Wish::Pinned(ConsumerId(2)));
+        wishes.unpin(&unpin(vec![]));
+        assert_eq!(wishes.of(&orders(3)), Wish::Excluded);
+        assert_eq!(wishes.of(&orders(5)), Wish::None);
     }
 
     proptest! {

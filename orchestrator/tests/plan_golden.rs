@@ -20,6 +20,7 @@ fn snapshot(held: &[&[u64]], unowned: &[u64]) -> Snapshot {
         consumers_min: 0,
         consumers_max: 10,
         create_max: 10,
+        hold: None,
     };
     let facts = ConsumerFacts { capacity: BytesPerSecond(100), standing: Standing::Serving };
     let numbered = || (1..).map(ConsumerId).zip(held);

@@ -75,7 +75,15 @@ prop_compose! {
     ) -> Limits {
         let capacity = BytesPerSecond(100);
         let (plan_percent, trigger_percent) = (75, 90);
-        Limits { capacity, plan_percent, trigger_percent, consumers_min, consumers_max, create_max }
+        Limits {
+            capacity,
+            plan_percent,
+            trigger_percent,
+            consumers_min,
+            consumers_max,
+            create_max,
+            hold: None,
+        }
     }
 }
 

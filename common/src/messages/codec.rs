@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 
 use super::command::{Assign, LeaderAlive, LeaderStarted};
 use super::event::{Answer, Heartbeat, Marker, Notice, Refused, Report};
-use super::request::{StartConsuming, StateQuery, StopConsuming};
+use super::request::{
+    Approve, Drain, DryRun, Pause, Resume, StartConsuming, StateQuery, StopConsuming, Unpin,
+};
 use super::snapshot::Snapshot;
 
 /// Name of the record header that says which kind a message is.
@@ -86,6 +88,12 @@ kinds!(
     StartConsuming,
     StopConsuming,
     StateQuery,
+    Unpin,
+    Pause,
+    Resume,
+    Drain,
+    DryRun,
+    Approve,
     Heartbeat,
     Answer,
     Report,

@@ -11,6 +11,10 @@ use crate::term::Term;
 /// Set in `extra` of the heartbeats of a consumer that a person leads.
 pub const BY_HAND: &str = "by_hand";
 
+/// Set in `extra` of reports: the share of the interval, in thousandths, that the partitions with
+/// anything to do could do nothing but wait for the sink; a mean over them.
+pub const SINK_WAIT: &str = "sink_wait_permille";
+
 /// Renews the lease of an incarnation; below 1 kB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
@@ -116,6 +120,13 @@ pub struct PartitionReport {
     pub dead_letters: u64,
     /// Produce-to-stored latency of the slowest record stored since the previous report.
     pub latency_max_ms: Option<u64>,
+}
+
+impl Report {
+    /// See [`SINK_WAIT`]; zero if it does not say.
+    pub fn sink_wait_permille(&self) -> u32 {
+        self.extra.get(SINK_WAIT).and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
 }
 
 /// What a person should know about one partition or consumer: each class is also a metric.

@@ -111,6 +111,13 @@ impl Flow {
         self.stopping = true;
     }
 
+    /// Whether decoding, or reading when the budget does not allow more, could go on if the sink
+    /// were done with what is being stored.
+    pub fn waits_for_sink(&self, may_gather: bool) -> bool {
+        let is_full = self.object.is_full(self.limits.rotation);
+        self.writing.is_some() && (is_full || !may_gather && self.decoding.is_none())
+    }
+
     /// What to begin now, if anything.
     pub fn next_step(&mut self, now: Moment) -> Option<Step> {
         if self.writing.is_none() && self.is_object_due(now) {
@@ -348,6 +355,28 @@ mod tests {
             driver.finish_decoding();
         }
         assert_eq!(driver.flow.wake_at(), None);
+    }
+
+    #[test]
+    fn only_what_the_sink_holds_up_waits_for_it() {
+        let mut driver = Driver::new();
+        assert!(!driver.flow.waits_for_sink(false), "nothing is being stored");
+        let wait_for_object = |driver: &mut Driver| {
+            for offset in driver.flow.read_to()..driver.flow.read_to() + 200 {
+                driver.flow.take(record(offset), driver.now);
+            }
+            driver.advance();
+            driver.finish_decoding();
+            driver.advance();
+        };
+        wait_for_object(&mut driver);
+        assert!(driver.writing.is_some());
+        assert!(!driver.flow.waits_for_sink(true), "the next object fills meanwhile");
+        assert!(driver.flow.waits_for_sink(false), "the budget is used up");
+        wait_for_object(&mut driver);
+        assert!(driver.flow.waits_for_sink(true), "the next object is full as well");
+        driver.finish_writing(0);
+        assert!(!driver.flow.waits_for_sink(true));
     }
 
     #[test]

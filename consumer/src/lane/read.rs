@@ -161,6 +161,8 @@ impl<'a> Reader<'a> {
                 Step::Finish => return Some(Ending::Stopped(self.last())),
             }
         }
+        let waits = self.flow.waits_for_sink(self.may_gather);
+        self.lane.with_tally(|tally| tally.waits_for_sink(waits, now));
         let is_stuck = self.progress_at.is_some_and(|at| at + STOP_PATIENCE <= now);
         is_stuck.then(|| self.stuck())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use common::messages::event::PartitionReport;
-use common::moment::Timestamp;
+use common::moment::{Moment, Timestamp};
 use common::partition::TopicPartition;
 
 /// The figures of one lane.
@@ -21,7 +21,20 @@ pub struct Tally {
     records: u64,
     bytes: u64,
     latency_max_ms: Option<u64>,
-    busy: Duration,
+    work: Work,
+    /// Set while the lane can do nothing until the sink is done: since when, not counted yet.
+    waits_for_sink: Option<Moment>,
+}
+
+/// What the time of a lane was spent on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Decoding and storing; both go on at once.
+    pub busy: Duration,
+    /// Waiting for the sink with nothing else to do.
+    pub sink_wait: Duration,
+    /// Whether anything was read, or waited for the sink.
+    pub is_active: bool,
 }
 
 impl Tally {
@@ -32,7 +45,15 @@ impl Tally {
 
     /// Counts time in which records were decoded or stored.
     pub fn worked(&mut self, busy: Duration) {
-        self.busy += busy;
+        self.work.busy += busy;
+    }
+
+    /// Notes whether the lane can do nothing until the sink is done.
+    pub fn waits_for_sink(&mut self, waits: bool, now: Moment) {
+        if let Some(since) = self.waits_for_sink {
+            self.work.sink_wait += now.saturating_since(since);
+        }
+        self.waits_for_sink = waits.then_some(now);
     }
 
     /// Notes how long the oldest record of an object took, and returns that in milliseconds.
@@ -42,8 +63,10 @@ impl Tally {
         latency_ms
     }
 
-    /// The figures for a report, and the time worked, since the last call.
-    pub fn report(&mut self, partition: &TopicPartition) -> (PartitionReport, Duration) {
+    /// The figures for a report, and what the time went into, since the last call.
+    pub fn report(&mut self, partition: &TopicPartition, now: Moment) -> (PartitionReport, Work) {
+        self.waits_for_sink(self.waits_for_sink.is_some(), now);
+        self.work.is_active = self.records > 0 || self.work.sink_wait > Duration::ZERO;
         let report = PartitionReport {
             partition: partition.clone(),
             position: self.position,
@@ -56,7 +79,7 @@ impl Tally {
             latency_max_ms: self.latency_max_ms,
         };
         (self.records, self.bytes, self.latency_max_ms) = (0, 0, None);
-        (report, std::mem::take(&mut self.busy))
+        (report, std::mem::take(&mut self.work))
     }
 }
 
@@ -73,11 +96,29 @@ mod tests {
         assert_eq!(tally.stored_at(Timestamp(900), Some(400)), Some(500));
         assert_eq!(tally.stored_at(Timestamp(900), Some(700)), Some(200));
         let partition = TopicPartition::new("orders", 0);
-        let (first, busy) = tally.report(&partition);
+        let (first, work) = tally.report(&partition, Moment::default());
         assert_eq!((first.records, first.bytes, first.latency_max_ms), (2, 15, Some(500)));
-        assert_eq!((first.rows_stored, busy), (7, Duration::from_millis(3)));
-        let (second, busy) = tally.report(&partition);
+        let busy = Duration::from_millis(3);
+        assert_eq!((first.rows_stored, work), (7, Work { busy, is_active: true, ..work }));
+        let (second, work) = tally.report(&partition, Moment::default());
         assert_eq!((second.records, second.bytes, second.latency_max_ms), (0, 0, None));
-        assert_eq!((second.rows_stored, busy), (7, Duration::ZERO));
+        assert_eq!((second.rows_stored, work), (7, Work::default()));
+    }
+
+    #[test]
+    fn a_wait_for_the_sink_that_goes_on_is_told_in_every_report() {
+        let at = |seconds| Moment::since_boot(Duration::from_secs(seconds));
+        let (mut tally, partition) = (Tally::default(), TopicPartition::new("orders", 0));
+        tally.waits_for_sink(true, at(1));
+        tally.waits_for_sink(true, at(2));
+        for seconds in [4, 5] {
+            let (_, work) = tally.report(&partition, at(seconds));
+            let expected = Duration::from_secs(if seconds == 4 { 3 } else { 1 });
+            assert_eq!((work.sink_wait, work.is_active), (expected, true));
+        }
+        tally.waits_for_sink(false, at(7));
+        tally.waits_for_sink(false, at(9));
+        assert_eq!(tally.report(&partition, at(9)).1.sink_wait, Duration::from_secs(2));
+        assert_eq!(tally.report(&partition, at(10)).1, Work::default());
     }
 }

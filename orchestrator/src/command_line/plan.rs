@@ -5,10 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use common::args::{KafkaArgs, NameArgs, TelemetryArgs};
 use common::moment::Timestamp;
 use thiserror::Error;
 
 use super::plan_table;
+use super::send::TopicArgs;
 use crate::decision::JournalLine;
 use crate::plan::plan;
 use crate::plan::policy::{Algorithm, ConsumerPrice, Preset};
@@ -17,7 +19,7 @@ use crate::plan::snapshot::Snapshot;
 #[derive(Args, Clone, Debug)]
 pub struct PlanArgs {
     /// Snapshot as JSON: a file that holds one, or a line of the orchestrator's journal
-    #[arg(required_unless_present = "from_log", conflicts_with = "from_log")]
+    #[arg(required_unless_present_any = ["from_log", "dry_run"], conflicts_with = "from_log")]
     pub snapshot: Option<PathBuf>,
 
     /// Plan every snapshot of this journal again (decisions.jsonl in the orchestrator's state
@@ -40,6 +42,36 @@ pub struct PlanArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+
+    /// Have the running orchestrator propose what it plans from now on, instead of doing it, and print
+    /// the first proposal
+    #[arg(long, requires = "kafka_bootstrap_servers", conflicts_with_all =
+          ["snapshot", "from_log", "algorithm", "consumer_price", "preset", "json"])]
+    pub dry_run: bool,
+
+    /// Brokers to begin with, separated by commas, for --dry-run
+    #[arg(long, env, hide_env_values = true, value_name = "HOST:PORT,…")]
+    pub kafka_bootstrap_servers: Option<String>,
+
+    /// File with further settings of the Kafka clients, for --dry-run
+    #[arg(long, env, hide_env_values = true, value_name = "FILE")]
+    pub kafka_config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub names: NameArgs,
+
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+}
+
+impl PlanArgs {
+    /// Where the orchestrator is to be asked, if it is.
+    pub fn asks(&self) -> Option<TopicArgs> {
+        let kafka_bootstrap_servers = self.kafka_bootstrap_servers.clone()?;
+        let kafka = KafkaArgs { kafka_bootstrap_servers, kafka_config: self.kafka_config.clone() };
+        let (telemetry, names) = (self.telemetry.clone(), self.names.clone());
+        self.dry_run.then_some(TopicArgs { kafka, telemetry, names })
+    }
 }
 
 #[derive(Debug, Error)]
@@ -165,6 +197,16 @@ mod tests {
     fn a_file_with_something_else_is_named() {
         let error = plan_of("{}", &[]).unwrap_err();
         assert!(error.contains("holds no snapshot: missing field `scope`"), "{error}");
+    }
+
+    #[test]
+    fn only_a_dry_run_needs_kafka_and_it_needs_nothing_else() {
+        let parsed = |flags: &[&str]| Flags::try_parse_from(["x"].iter().chain(flags));
+        let servers = "--kafka-bootstrap-servers=k:9092";
+        assert!(parsed(&["--dry-run", servers]).unwrap().plan.asks().is_some());
+        assert!(parsed(&["--dry-run", servers, "snapshot.json"]).is_err());
+        assert!(parsed(&["snapshot.json"]).unwrap().plan.asks().is_none());
+        assert!(parsed(&[]).is_err());
     }
 
     #[test]

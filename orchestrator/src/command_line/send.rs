@@ -189,7 +189,7 @@ pub(super) async fn connect(args: &TopicArgs) -> Result<KafkaClients, SendError>
 }
 
 /// Returns the offset after the request.
-async fn write(
+pub(super) async fn write(
     clients: &KafkaClients,
     args: &TopicArgs,
     request: Message,
@@ -202,7 +202,7 @@ async fn write(
 }
 
 /// The snapshot that quotes the nonce. Records that are no messages are somebody else's concern.
-async fn answer(
+pub(super) async fn answer(
     clients: &KafkaClients,
     args: &TopicArgs,
     from: u64,

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use common::moment::Timestamp;
 use common::rate::BytesPerSecond;
 
-use crate::decision::Decision;
+use crate::decision::{Changes, Decision};
+use crate::plan::snapshot::Hold;
+use crate::proposal::Proposal;
 use crate::status::{ConsumerStatus, PartitionStatus, RateTrust, Role, Status};
 
 /// Decisions that are shown.
@@ -17,8 +19,17 @@ pub fn page(status: &Status) -> String {
     if !status.consumers.is_empty() {
         page.push('\n');
         let rows = status.consumers.iter().map(consumer_row);
-        let head =
-            ["consumer", "standing", "pid", "partitions", "load", "peak", "of capacity", "address"];
+        let head = [
+            "consumer",
+            "standing",
+            "pid",
+            "partitions",
+            "load",
+            "peak",
+            "of capacity",
+            "capacity",
+            "address",
+        ];
         page.push_str(&table(&head, rows.collect()));
     }
     if !status.partitions.is_empty() {
@@ -35,6 +46,13 @@ pub fn page(status: &Status) -> String {
         page.push('\n');
         page.push_str(&decision_text(decision, status.at));
     }
+    for line in orders(status) {
+        let _ = writeln!(page, "\n{line}");
+    }
+    if let Some(proposed) = &status.proposal {
+        page.push('\n');
+        page.push_str(&proposal(proposed));
+    }
     for (key, error) in &status.service_errors {
         let _ = writeln!(page, "\n! service entry `{key}`: {error}");
     }
@@ -47,6 +65,28 @@ pub fn page(status: &Status) -> String {
         let _ = writeln!(page, "\nrequest: {}{:?} {wish}", request.topic, request.partitions);
     }
     page
+}
+
+/// What people ordered about the group as a whole, and what holds it back.
+fn orders(status: &Status) -> Vec<String> {
+    let operations = &status.operations;
+    let orders = [
+        (operations.is_paused, "PAUSED: only what lost its owner is given one"),
+        (operations.is_scale_in_paused, "PAUSED: no consumer is closed"),
+        (operations.is_scale_out_paused, "PAUSED: no consumer is created"),
+        (operations.is_dry_run, "DRY RUN: plans wait for approval"),
+    ];
+    let ordered = orders.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned());
+    let draining = operations.draining.iter().map(|consumer| format!("request: drain {consumer}"));
+    let held = status.hold.filter(|hold| *hold != Hold::Paused).map(|hold| format!("HELD: {hold}"));
+    ordered.chain(draining).chain(held).collect()
+}
+
+/// A plan that waits for approval.
+pub(super) fn proposal(proposal: &Proposal) -> String {
+    let Proposal { name, decision } = proposal;
+    let changes = changes_text(&decision.changes);
+    format!("proposed as {name} (`orchestrator approve {name}`): {}\n{changes}", decision.reason)
 }
 
 fn headline(status: &Status) -> String {
@@ -77,8 +117,15 @@ fn consumer_row(consumer: &ConsumerStatus) -> Vec<String> {
         rate(consumer.load),
         rate(consumer.load_peak),
         format!("{percent} %"),
+        capacity(consumer),
         consumer.address.clone().unwrap_or_default(),
     ]
+}
+
+/// With where it comes from, if it was learned.
+fn capacity(consumer: &ConsumerStatus) -> String {
+    let learned = if consumer.lessons.is_empty() { "" } else { ", learned" };
+    format!("{}{learned}", rate(consumer.capacity))
 }
 
 fn partition_cells(found: &PartitionStatus) -> Vec<String> {
@@ -102,17 +149,21 @@ fn partition_cells(found: &PartitionStatus) -> Vec<String> {
 
 fn decision_text(decision: &Decision, now: Timestamp) -> String {
     let ago = now.saturating_ms_since(decision.at) / 1_000;
-    let mut text = format!("{ago} s ago: {}\n", decision.reason);
-    for created in &decision.changes.create {
+    format!("{ago} s ago: {}\n{}", decision.reason, changes_text(&decision.changes))
+}
+
+fn changes_text(changes: &Changes) -> String {
+    let mut text = String::new();
+    for created in &changes.create {
         let _ = writeln!(text, "  + {}: {}", created.consumer, created.reason);
     }
-    for planned in &decision.changes.moves {
+    for planned in &changes.moves {
         let _ = writeln!(text, "  > {} to {}: {}", planned.partition, planned.to, planned.reason);
     }
-    for removed in &decision.changes.remove {
+    for removed in &changes.remove {
         let _ = writeln!(text, "  - {}: {}", removed.consumer, removed.reason);
     }
-    for warning in &decision.changes.warnings {
+    for warning in &changes.warnings {
         let _ = writeln!(text, "  ! {warning}");
     }
     text
@@ -189,10 +240,12 @@ mod tests {
             load: BytesPerSecond(500),
             load_peak: BytesPerSecond(500),
             capacity: BytesPerSecond(1_000),
+            lessons: vec![],
             failures: 0,
             heartbeat_age_ms: None,
             busy_permille: None,
             buffered_bytes: None,
+            sink_wait_permille: 0,
         };
         let status = Status {
             role: Role::Leading,
@@ -203,8 +256,8 @@ mod tests {
         let expected = "\
 leading · generation none · no measurement yet · moving · 0 moves
 
-consumer  standing  pid  partitions  load     peak     of capacity  address
-1         serving   42   1           500 B/s  500 B/s  50 %
+consumer  standing  pid  partitions  load     peak     of capacity  capacity  address
+1         serving   42   1           500 B/s  500 B/s  50 %         1000 B/s
 
 partition  state  owner  rate      demand   lag  stored  remark
 orders/0   owned  1 > 2  123 kB/s  20 MB/s  ?    7

@@ -8,10 +8,14 @@ use common::messages::event::{Notice, Refused};
 use common::partition::TopicPartition;
 use common::term::Generation;
 
+use crate::capacity::Lesson;
 use crate::conductor::input::Log;
 use crate::decision::JournalLine;
 use crate::demand::Anomaly;
+use crate::expansion::Shortfall;
 use crate::fleet::FleetCommand;
+use crate::plan::snapshot::Hold;
+use crate::proposal::Proposal;
 use crate::roster::End;
 use crate::status::Status;
 
@@ -119,4 +123,29 @@ pub enum Note {
     Topic(String),
     Configuration(String),
     Anomaly(Anomaly),
+    Planning(PlanningNote),
+}
+
+/// What people should know of plans and of what they are made from.
+#[derive(Clone, Debug)]
+pub enum PlanningNote {
+    /// What a consumer sustains was learned anew.
+    Learned {
+        consumer: ConsumerId,
+        lesson: Lesson,
+    },
+    /// The last consumers that were created brought little.
+    Shortfall(Shortfall),
+    /// From now on no consumer is created, or again one may be.
+    Held(Option<Hold>),
+    Drained(ConsumerId),
+    Proposed(Proposal),
+    /// Nobody proposes this any more, or it cannot be carried out any more.
+    NotApproved {
+        name: String,
+    },
+}
+
+pub(super) fn planning_note(note: PlanningNote) -> Action {
+    Action::Note(Note::Planning(note))
 }

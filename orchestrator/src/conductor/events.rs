@@ -9,9 +9,10 @@ use crate::rebalance::Event;
 use super::action::{Action, Note};
 use super::input::{Log, Now};
 use super::reign::{Reign, is_by_hand};
+use super::world::World;
 
 impl Reign {
-    pub(super) fn hear(&mut self, received: Received, now: Now) -> Vec<Action> {
+    pub(super) fn hear(&mut self, received: Received, world: &World, now: Now) -> Vec<Action> {
         self.events_next = self.events_next.max(received.next);
         match received.message {
             Message::Heartbeat(heartbeat) => self.hear_heartbeat(heartbeat, now),
@@ -20,12 +21,7 @@ impl Reign {
                 let verdicts = self.roster.marker(marker.nonce, now.moment);
                 verdicts.into_iter().flat_map(|verdict| self.obey_roster(verdict, now)).collect()
             }
-            Message::Report(report) => {
-                if self.roster.lives().contains_key(&report.incarnation) {
-                    self.reports.insert(report.incarnation, report);
-                }
-                vec![]
-            }
+            Message::Report(report) => self.hear_report(report, world, now),
             Message::Refused(refused) => {
                 self.totals.refused += 1;
                 vec![Action::Note(Note::Refused(refused))]
@@ -40,7 +36,13 @@ impl Reign {
             | Message::Assign(_)
             | Message::StartConsuming(_)
             | Message::StopConsuming(_)
-            | Message::StateQuery(_)) => {
+            | Message::StateQuery(_)
+            | Message::Unpin(_)
+            | Message::Pause(_)
+            | Message::Resume(_)
+            | Message::Drain(_)
+            | Message::DryRun(_)
+            | Message::Approve(_)) => {
                 let (kind, offset) = (other.kind().name(), received.first);
                 let error = format!("{kind} at offset {offset} does not belong among events");
                 vec![Action::Note(Note::Malformed { log: Log::Events, error })]

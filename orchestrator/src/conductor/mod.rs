@@ -18,6 +18,8 @@ mod workloads;
 mod reign;
 mod events;
 mod planning;
+mod proposing;
+mod learning;
 mod saved;
 mod gaps;
 mod report;
@@ -34,6 +36,7 @@ use common::moment::Moment;
 use common::term::Generation;
 use rand::rngs::ChaCha8Rng;
 
+use crate::capacity::CapacityPolicy;
 use crate::demand::DemandPolicy;
 use crate::fleet::FleetCommand;
 use crate::inbox::Received;
@@ -42,6 +45,8 @@ use crate::ledger::{Request, STATE_DIR};
 use crate::plan::policy::Policy;
 use crate::plan::snapshot::Limits;
 use crate::trigger::TriggerPolicy;
+
+pub use saved::PROPOSAL;
 
 use action::{Action, Destination, Note};
 use input::{Input, Log, Now};
@@ -62,6 +67,7 @@ pub struct Settings {
     pub consumer_partitions: u32,
     pub policy: Policy,
     pub limits: Limits,
+    pub capacity: CapacityPolicy,
     pub demand: DemandPolicy,
     pub trigger: TriggerPolicy,
 }
@@ -117,7 +123,7 @@ impl Conductor {
                 let policy = self.world.settings.demand;
                 let anomalies = self.world.demands.take(&measurement, &policy);
                 if let Phase::Leading(reign) = &mut self.phase {
-                    reign.triggers.measured(now.moment);
+                    reign.measured(now.moment);
                 }
                 let note = |anomaly| Action::Note(Note::Anomaly(anomaly));
                 anomalies.into_iter().map(note).collect()
@@ -188,6 +194,12 @@ impl Conductor {
             }
             Message::StartConsuming(start) => self.request(first, Request::Start(start)),
             Message::StopConsuming(stop) => self.request(first, Request::Stop(stop)),
+            Message::Unpin(unpin) => self.request(first, Request::Unpin(unpin)),
+            Message::Pause(pause) => self.request(first, Request::Pause(pause)),
+            Message::Resume(resume) => self.request(first, Request::Resume(resume)),
+            Message::Drain(drain) => self.request(first, Request::Drain(drain)),
+            Message::DryRun(dry_run) => self.request(first, Request::DryRun(dry_run)),
+            Message::Approve(approve) => self.request(first, Request::Approve(approve)),
             Message::StateQuery(query) => match &mut self.phase {
                 Phase::Leading(reign) => vec![reign.save(&self.world, query.nonce, now)],
                 Phase::Standby | Phase::TakingOver(_) => vec![],
@@ -282,7 +294,9 @@ impl Conductor {
                 takeover.take_event(received);
                 self.begin_reign_if_ready(now)
             }
-            Phase::Leading(reign) if reign.generation() == generation => reign.hear(received, now),
+            Phase::Leading(reign) if reign.generation() == generation => {
+                reign.hear(received, &self.world, now)
+            }
             // Of an earlier reign of ours.
             Phase::Standby | Phase::TakingOver(_) | Phase::Leading(_) => vec![],
         }

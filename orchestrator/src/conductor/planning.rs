@@ -8,48 +8,74 @@ use common::partition::TopicPartition;
 use crate::decision::{Decision, JournalLine};
 use crate::diff::{Diff, Group};
 use crate::fleet::FleetCommand;
-use crate::plan::snapshot::{ConsumerFacts, PartitionFacts, Scope, Snapshot, Standing};
-use crate::plan::{Plan, plan};
-use crate::rebalance::{Event, Target};
+use crate::plan::snapshot::{
+    ConsumerFacts, Hold, Limits, PartitionFacts, Scope, Snapshot, Standing,
+};
+use crate::plan::{Assignment, Plan, plan};
+use crate::rebalance::{Event, Rebalance, Target};
 use crate::status::ConsumerStanding;
+use crate::trigger::{Purpose, Trigger, Triggers};
 
-use super::action::Action;
+use super::action::{Action, PlanningNote, planning_note};
 use super::input::Now;
 use super::reign::Reign;
+use super::workloads::Workloads;
 use super::world::World;
 
 /// Decisions that the status page shows.
 const SHOWN: usize = 20;
 
+/// What is to be done for a plan.
+pub(super) struct SetOut {
+    pub(super) create: Vec<ConsumerId>,
+    pub(super) remove: Vec<ConsumerId>,
+    pub(super) owners: Assignment,
+}
+
 impl Reign {
-    /// Plans if there is a reason to, and sets out for what was planned.
+    /// Plans if there is a reason to, and sets out for what was planned; or proposes it.
     pub(super) fn plan(&mut self, world: &World, now: Now) -> Vec<Action> {
         let snapshot = self.planning_snapshot(world, now);
-        let Some(trigger) = self.triggers.decide(now.moment, &snapshot) else { return vec![] };
-        let snapshot = Snapshot { scope: trigger.scope, ..snapshot };
-        let plan = plan(&snapshot);
-        self.totals.plans += 1;
-        if self.diff(&snapshot, &plan).is_empty() {
-            self.triggers.fruitless(now.moment);
-            return vec![];
+        let mut actions = self.note_hold(snapshot.limits.hold);
+        if self.operations.may_improve() {
+            actions.extend(self.carry_out(Purpose::Improve, &snapshot, world, now));
+        } else {
+            let limits = Limits { hold: Some(Hold::Paused), ..snapshot.limits.clone() };
+            let repaired = Snapshot { limits, ..snapshot.clone() };
+            actions.extend(self.carry_out(Purpose::Repair, &repaired, world, now));
         }
-        let decision = Decision::new(now.timestamp, &trigger, &plan, &snapshot);
-        self.decisions.push_back(decision.clone());
-        self.decisions.drain(..self.decisions.len().saturating_sub(SHOWN));
-        let decided = Action::Decided(Box::new(JournalLine { decision, snapshot }));
-        [vec![decided], self.set_out(plan, world, now)].concat()
+        if !self.operations.is_paused {
+            actions.extend(self.propose(&snapshot, world, now));
+        }
+        actions
     }
 
-    /// What the plan changes. Consumers that were told to end before are no change.
-    fn diff(&self, snapshot: &Snapshot, plan: &Plan) -> Diff {
-        let stays = |consumer: &&ConsumerId| !self.workloads.ending().contains(consumer);
-        let consumers: BTreeSet<_> = snapshot.consumers.keys().filter(stays).copied().collect();
-        let is_kept = |consumer: &&ConsumerId| !plan.remove.contains_key(consumer);
-        let kept = consumers.iter().filter(is_kept).chain(plan.create.keys()).copied().collect();
-        // Not by the snapshot: that does not know of partitions that are not to be read any more.
-        let owners = self.rebalance.target().owners.clone();
-        let observed = Group { assignment: owners, consumers: consumers.clone() };
-        Diff::between(&observed, &Group { consumers: kept, assignment: plan.assignment.clone() })
+    fn carry_out(
+        &mut self,
+        purpose: Purpose,
+        snapshot: &Snapshot,
+        world: &World,
+        now: Now,
+    ) -> Vec<Action> {
+        let known = (&self.rebalance, &self.workloads);
+        let worked_out = work_out(&mut self.triggers, purpose, snapshot, known, now);
+        let Some((trigger, snapshot, plan)) = worked_out else { return vec![] };
+        let decision = Decision::new(now.timestamp, &trigger, &plan, &snapshot);
+        let decided = self.decided(decision, snapshot);
+        let set_out = SetOut {
+            create: plan.create.into_keys().collect(),
+            remove: plan.remove.into_keys().collect(),
+            owners: plan.assignment,
+        };
+        [vec![decided], self.set_out(set_out, world, now)].concat()
+    }
+
+    /// Remembers a decision that is carried out.
+    pub(super) fn decided(&mut self, decision: Decision, snapshot: Snapshot) -> Action {
+        self.totals.plans += 1;
+        self.decisions.push_back(decision.clone());
+        self.decisions.drain(..self.decisions.len().saturating_sub(SHOWN));
+        Action::Decided(Box::new(JournalLine { decision, snapshot }))
     }
 
     /// Everything that the next plan may depend on.
@@ -66,13 +92,28 @@ impl Reign {
             };
             (partition, facts)
         };
-        Snapshot {
+        let limits =
+            Limits { capacity: self.capacities.typical(), ..world.settings.limits.clone() };
+        let mut snapshot = Snapshot {
             scope: Scope::Relieve,
             policy: world.settings.policy,
-            limits: world.settings.limits.clone(),
+            limits,
             partitions: self.partitions(world).into_iter().map(facts).collect(),
-            consumers: self.consumer_facts(world, now),
+            consumers: self.consumer_facts(now),
+        };
+        snapshot.limits.hold = self.hold(&snapshot);
+        if self.operations.is_scale_in_paused {
+            let serving = u32::try_from(snapshot.serving()).unwrap_or(u32::MAX);
+            let limits = &mut snapshot.limits;
+            limits.consumers_min = limits.consumers_min.max(serving.min(limits.consumers_max));
         }
+        snapshot
+    }
+
+    /// Tells when it changes whether consumers may be created, and why not.
+    fn note_hold(&mut self, hold: Option<Hold>) -> Vec<Action> {
+        let was = std::mem::replace(&mut self.held, hold);
+        if was == hold { vec![] } else { vec![planning_note(PlanningNote::Held(hold))] }
     }
 
     /// All partitions that are to be read.
@@ -91,8 +132,7 @@ impl Reign {
         partitions
     }
 
-    fn consumer_facts(&self, world: &World, now: Now) -> BTreeMap<ConsumerId, ConsumerFacts> {
-        let capacity = world.settings.limits.capacity;
+    fn consumer_facts(&self, now: Now) -> BTreeMap<ConsumerId, ConsumerFacts> {
         let standings = self.standings(now);
         let counts = |standing: &ConsumerStanding| {
             matches!(standing, ConsumerStanding::Serving | ConsumerStanding::Starting)
@@ -107,7 +147,7 @@ impl Reign {
                 ConsumerStanding::Failing | ConsumerStanding::Draining => Standing::Draining,
                 ConsumerStanding::Absent => Standing::Gone,
             };
-            (consumer, ConsumerFacts { capacity, standing })
+            (consumer, ConsumerFacts { capacity: self.capacities.of(consumer), standing })
         };
         standings.into_iter().map(facts).collect()
     }
@@ -132,7 +172,9 @@ impl Reign {
     fn standing(&self, consumer: ConsumerId, now: Now) -> ConsumerStanding {
         if self.is_by_hand(consumer) {
             ConsumerStanding::ByHand
-        } else if self.workloads.ending().contains(&consumer) {
+        } else if self.workloads.ending().contains(&consumer)
+            || self.operations.draining.contains(&consumer)
+        {
             ConsumerStanding::Draining
         } else if self.workloads.is_failing(consumer, now.moment) {
             ConsumerStanding::Failing
@@ -145,18 +187,50 @@ impl Reign {
         }
     }
 
-    fn set_out(&mut self, plan: Plan, world: &World, now: Now) -> Vec<Action> {
+    pub(super) fn set_out(&mut self, plan: SetOut, world: &World, now: Now) -> Vec<Action> {
         let mut actions = vec![];
-        for consumer in plan.create.keys().copied() {
+        self.expand(plan.create.iter().copied().collect(), now);
+        for consumer in plan.create {
             self.workloads.created(consumer);
             self.totals.consumers_created += 1;
             let deployment = world.services.deployment().clone();
             actions.push(Action::Fleet(FleetCommand::Create { consumer, deployment }));
         }
-        self.workloads.end(plan.remove.keys().copied());
+        self.workloads.end(plan.remove);
         let ending = self.workloads.ending().clone();
-        let target = Target { owners: plan.assignment, ending };
+        let target = Target { owners: plan.owners, ending };
         actions.extend(self.rebalance(Event::Planned(target), now));
         actions
     }
+}
+
+/// The plan that there is a reason for, with the reason and what it was made from, if it changes
+/// anything. A reason whose plan changes nothing rests for a while.
+pub(super) fn work_out(
+    triggers: &mut Triggers,
+    purpose: Purpose,
+    snapshot: &Snapshot,
+    (rebalance, workloads): (&Rebalance, &Workloads),
+    now: Now,
+) -> Option<(Trigger, Snapshot, Plan)> {
+    let trigger = triggers.decide(now.moment, snapshot, purpose)?;
+    let snapshot = Snapshot { scope: trigger.scope, ..snapshot.clone() };
+    let plan = plan(&snapshot);
+    if diff(rebalance, workloads, &snapshot, &plan).is_empty() {
+        triggers.fruitless(now.moment);
+        return None;
+    }
+    Some((trigger, snapshot, plan))
+}
+
+/// What the plan changes. Consumers that were told to end before are no change.
+fn diff(rebalance: &Rebalance, workloads: &Workloads, snapshot: &Snapshot, plan: &Plan) -> Diff {
+    let stays = |consumer: &&ConsumerId| !workloads.ending().contains(consumer);
+    let consumers: BTreeSet<_> = snapshot.consumers.keys().filter(stays).copied().collect();
+    let is_kept = |consumer: &&ConsumerId| !plan.remove.contains_key(consumer);
+    let kept = consumers.iter().filter(is_kept).chain(plan.create.keys()).copied().collect();
+    // Not by the snapshot: that does not know of partitions that are not to be read any more.
+    let owners = rebalance.target().owners.clone();
+    let observed = Group { assignment: owners, consumers: consumers.clone() };
+    Diff::between(&observed, &Group { consumers: kept, assignment: plan.assignment.clone() })
 }

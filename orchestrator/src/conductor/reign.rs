@@ -1,6 +1,6 @@
 //! Pure. One reign: who lives, who holds what, and what becomes of it as time goes by.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
@@ -11,9 +11,14 @@ use common::moment::Moment;
 use common::term::Generation;
 use rand::rngs::ChaCha8Rng;
 
+use crate::capacity::Capacities;
 use crate::decision::Decision;
+use crate::expansion::Expansion;
 use crate::fleet::{FleetCommand, FleetEvent};
 use crate::ledger::Request;
+use crate::operations::Operations;
+use crate::pace::Paces;
+use crate::plan::snapshot::Hold;
 use crate::rebalance::{self, Rebalance, Seat, TopicSource};
 use crate::roster::{Roster, Verdict};
 use crate::status::Totals;
@@ -22,6 +27,8 @@ use crate::trigger::{Occasion, Triggers};
 use super::action::{Action, Destination, Note};
 use super::gaps::Gaps;
 use super::input::Now;
+use super::proposing::Proposing;
+use super::saved::{CAPACITIES, PROPOSAL, saved};
 use super::takeover::TakeOver;
 use super::workloads::Workloads;
 use super::world::{World, marker};
@@ -39,6 +46,16 @@ pub(super) struct Reign {
     pub(super) roster: Roster,
     pub(super) rebalance: Rebalance,
     pub(super) triggers: Triggers,
+    pub(super) proposing: Proposing,
+    /// What people ordered about the group, but for what was done since.
+    pub(super) operations: Operations,
+    /// Consumers that were drained: the record that says so was written, and not read yet.
+    pub(super) lifted: BTreeSet<ConsumerId>,
+    pub(super) paces: Paces,
+    pub(super) capacities: Capacities,
+    pub(super) expansion: Expansion,
+    /// Why no consumer is created, as it was told last.
+    pub(super) held: Option<Hold>,
     pub(super) workloads: Workloads,
     /// How topics were read that somebody held when the reign began.
     pub(super) inherited: BTreeMap<String, TopicSource>,
@@ -83,6 +100,16 @@ impl Reign {
             inherited: inherited.collect(),
             rebalance: Rebalance::new(generation, recovered.entries, recovered.seats),
             triggers: Triggers::new(world.settings.trigger, now.moment),
+            proposing: Proposing::resume(saved(world, PROPOSAL), now.moment),
+            operations: world.ledger.operations(),
+            lifted: BTreeSet::new(),
+            paces: Paces::default(),
+            capacities: Capacities::new(
+                world.settings.capacity,
+                saved(world, CAPACITIES).unwrap_or_default(),
+            ),
+            expansion: Expansion::default(),
+            held: None,
             workloads: Workloads::default(),
             reports: BTreeMap::new(),
             decisions: VecDeque::new(),
@@ -123,7 +150,9 @@ impl Reign {
         }
         self.note_who_is_heard(now);
         actions.extend(self.remove_whom_nobody_can_tell());
+        actions.extend(self.update_operations(world));
         if world.is_complete() && self.workloads.is_surveyed() {
+            actions.extend(self.judge_expansion(world, now));
             actions.extend(self.plan(world, now));
         }
         actions.extend(self.save_if_due(world, now));
@@ -183,7 +212,7 @@ impl Reign {
             self.workloads.incarnation_ended(consumer, why, now.moment);
         }
         if partitions > 0 && !self.workloads.ending().contains(&consumer) {
-            self.triggers.note(Occasion::ConsumerDied(consumer));
+            self.note_occasion(Occasion::ConsumerDied(consumer));
         }
         let note = Note::IncarnationEnded { consumer, incarnation, why, partitions };
         [vec![Action::Note(note)], actions].concat()
@@ -285,7 +314,7 @@ impl Reign {
     }
 
     pub(super) fn configuration_changed(&mut self, what: &str) {
-        self.triggers.note(Occasion::ConfigurationChanged(what.into()));
+        self.note_occasion(Occasion::ConfigurationChanged(what.into()));
     }
 
     pub(super) fn catalog_changed(&mut self, changes: &[String]) {
@@ -298,8 +327,29 @@ impl Reign {
         let by = match request {
             Request::Start(start) => format!("a request to read {}", start.topic),
             Request::Stop(stop) => format!("a request not to read {}", stop.topic),
+            Request::Unpin(unpin) => format!("a request to unpin {}", unpin.topic),
+            Request::Resume(_) => "a request to resume".into(),
+            Request::Drain(drain) => {
+                // An order of now, whatever became of an earlier one.
+                self.lifted.remove(&drain.consumer);
+                return;
+            }
+            Request::DryRun(_) => "a request to propose".into(),
+            Request::Pause(_) | Request::Approve(_) => return,
         };
-        self.triggers.note(Occasion::Asked(by));
+        self.note_occasion(Occasion::Asked(by));
+    }
+
+    pub(super) fn measured(&mut self, now: Moment) {
+        let proposing = self.proposing.triggers();
+        [Some(&mut self.triggers), proposing].into_iter().flatten().for_each(|t| t.measured(now));
+    }
+
+    fn note_occasion(&mut self, occasion: Occasion) {
+        if let Some(triggers) = self.proposing.triggers() {
+            triggers.note(occasion.clone());
+        }
+        self.triggers.note(occasion);
     }
 
     pub(super) fn written(&mut self, consumer: ConsumerId, next: u64) {

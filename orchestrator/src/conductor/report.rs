@@ -37,6 +37,7 @@ impl Conductor {
             at: now.timestamp,
             generation: self.leadership.highest(),
             requests: world.ledger.wishes().to_standing(),
+            operations: world.ledger.operations(),
             topics: world.topic_statuses(),
             service_errors: world.services.errors().clone(),
             ..Status::default()
@@ -82,6 +83,9 @@ impl Reign {
             partitions: partitions.collect(),
             consumers: self.consumer_statuses(world, now),
             decisions: self.decisions.iter().cloned().collect(),
+            operations: self.operations.clone(),
+            hold: self.held,
+            proposal: self.proposing.proposal().cloned(),
             totals: Totals { move_gaps_ms: self.gaps.last_ms(), ..self.totals.clone() },
             ..known
         }
@@ -155,6 +159,7 @@ impl Reign {
             let life = self.last_life(consumer);
             let report = life.and_then(|life| self.reports.get(&life.heartbeat.incarnation));
             let workload = self.workloads.known().get(&consumer).cloned().unwrap_or_default();
+            let lessons = self.capacities.histories().get(&consumer);
             let age = life.map(|life| now.moment.saturating_since(life.read_at));
             ConsumerStatus {
                 consumer,
@@ -165,11 +170,13 @@ impl Reign {
                 partitions,
                 load: load.steady,
                 load_peak: load.peak,
-                capacity: world.settings.limits.capacity,
+                capacity: self.capacities.of(consumer),
+                lessons: lessons.into_iter().flatten().cloned().collect(),
                 failures: workload.failures,
                 heartbeat_age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
                 busy_permille: report.map(|report| report.busy_permille),
                 buffered_bytes: report.map(|report| report.buffered_bytes),
+                sink_wait_permille: self.paces.sink_wait_permille(consumer),
             }
         };
         self.standings(now).into_iter().map(status).collect()

@@ -7,13 +7,21 @@ use common::messages::Extra;
 use common::messages::snapshot::{Ownership, Snapshot, SnapshotConsumer, SnapshotPartition};
 use common::partition::TopicPartition;
 use common::term::Sequence;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::ledger::{OPERATIONS, kept};
 use crate::rebalance::{Entry, State};
 
 use super::action::{Action, Destination};
 use super::input::Now;
 use super::reign::Reign;
 use super::world::World;
+
+/// Where a snapshot keeps what was learned of consumers, as JSON.
+pub(super) const CAPACITIES: &str = "capacities";
+/// Where it keeps the plan that waits for approval, as JSON.
+pub const PROPOSAL: &str = "proposal";
 
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -57,8 +65,17 @@ impl Reign {
                 .filter_map(|(partition, entry)| saved_partition(partition, entry))
                 .collect(),
             requests: world.ledger.wishes().to_standing(),
-            extra: Extra::new(),
+            extra: self.kept(world),
         }
+    }
+
+    /// What the schema has no field for.
+    fn kept(&self, world: &World) -> Extra {
+        let operations = json(&world.ledger.operations());
+        let capacities = json(self.capacities.histories());
+        let proposal = self.proposing.proposal().map(|proposal| (PROPOSAL, json(proposal)));
+        let kept = [(OPERATIONS, operations), (CAPACITIES, capacities)].into_iter().chain(proposal);
+        kept.map(|(name, text)| (name.to_owned(), text)).collect()
     }
 
     fn saved_consumers(&self) -> Vec<SnapshotConsumer> {
@@ -71,6 +88,15 @@ impl Reign {
         });
         saved.collect()
     }
+}
+
+/// What the last snapshot keeps under this name.
+pub(super) fn saved<T: DeserializeOwned>(world: &World, name: &str) -> Option<T> {
+    kept(&world.ledger.snapshot()?.extra, name)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("it has nothing that JSON lacks")
 }
 
 /// Whether two snapshots differ in nothing but how far was read, and who asked.

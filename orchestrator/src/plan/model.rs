@@ -85,7 +85,7 @@ impl<'a> Model<'a> {
     pub(super) fn may_create(&self) -> usize {
         let limits = &self.snapshot.limits;
         let room = count(limits.consumers_max).saturating_sub(self.standings.len());
-        room.min(count(limits.create_max))
+        room.min(count(limits.create_max()))
     }
 
     /// Packs as far as the scope of the snapshot allows.
@@ -208,7 +208,7 @@ impl<'a> Model<'a> {
             price: self.snapshot.policy.consumer_price.0,
             bins_min: count(limits.consumers_min),
             bins_max: count(limits.consumers_max),
-            create_max: count(limits.create_max).saturating_sub(created.len()),
+            create_max: count(limits.create_max()).saturating_sub(created.len()),
         }
     }
 

@@ -6,6 +6,7 @@ use common::identity::ConsumerId;
 use common::partition::TopicPartition;
 use common::rate::BytesPerSecond;
 
+use super::snapshot::Hold;
 use crate::pack::published::Heuristic;
 
 /// Why a partition gets another owner, or one at all.
@@ -104,6 +105,7 @@ pub enum HeldBackBy {
     Step {
         create_max: u32,
     },
+    Hold(Hold),
     /// All that it holds is pinned to it.
     Pins,
 }
@@ -238,7 +240,24 @@ impl fmt::Display for HeldBackBy {
             Self::Step { create_max } => {
                 write!(f, "at most {create_max} consumers may be created at a time")
             }
+            Self::Hold(hold) => hold.fmt(f),
             Self::Pins => write!(f, "what it holds is pinned to it"),
         }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Paused => "no consumer is created while that is paused",
+            Self::Sink => {
+                "no consumer is created while overloaded ones wait for their sink: others would \
+                 wait as well"
+            }
+            Self::Fruitless => {
+                "no consumer is created for a while: the last ones brought less than a tenth of \
+                 what was expected"
+            }
+        })
     }
 }

@@ -49,6 +49,21 @@ pub struct Limits {
     pub consumers_max: u32,
     /// At most so many are created by one plan.
     pub create_max: u32,
+    /// Set: none is created for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+}
+
+/// Why no consumer is created although the limits would allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// A person wants it so.
+    Paused,
+    /// Overloaded consumers wait for their sink: others would wait as well.
+    Sink,
+    /// The last ones brought next to nothing.
+    Fruitless,
 }
 
 /// What one partition asks of its owner, in bytes per second of its log.
@@ -128,6 +143,12 @@ pub enum Standing {
 }
 
 impl Snapshot {
+    /// How many consumers take part.
+    pub fn serving(&self) -> usize {
+        let standings = self.consumers.values().map(|facts| facts.standing);
+        standings.filter(|standing| *standing == Standing::Serving).count()
+    }
+
     /// The owner of a partition, if it is one that we lead and that lives.
     pub fn living_owner(&self, partition: &TopicPartition) -> Option<ConsumerId> {
         let owner = self.partitions.get(partition)?.owner?;
@@ -139,6 +160,11 @@ impl Snapshot {
 }
 
 impl Limits {
+    /// At most so many consumers are created now.
+    pub fn create_max(&self) -> u32 {
+        if self.hold.is_some() { 0 } else { self.create_max }
+    }
+
     /// How full a consumer of this capacity is packed.
     pub fn plan_capacity(&self, capacity: BytesPerSecond) -> BytesPerSecond {
         share(capacity, self.plan_percent)

@@ -92,6 +92,8 @@ fn limit(model: &Model<'_>, created: usize) -> Option<HeldBackBy> {
     let limits = &model.snapshot.limits;
     if model.standings.len() + created >= count(limits.consumers_max) {
         Some(HeldBackBy::Maximum { consumers_max: limits.consumers_max })
+    } else if let Some(hold) = limits.hold {
+        Some(HeldBackBy::Hold(hold))
     } else if created >= count(limits.create_max) {
         Some(HeldBackBy::Step { create_max: limits.create_max })
     } else {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod stage;
+mod operations;
+mod learning;
 
 use common::identity::ConsumerId;
 use common::identity::Nonce;

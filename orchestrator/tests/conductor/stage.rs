@@ -6,7 +6,9 @@ use std::time::Duration;
 use common::identity::{ConsumerId, Incarnation, TopicId};
 use common::kafka::wire::cluster::{Cluster, Partition, Topic};
 use common::messages::command::{Assign, LeaderStarted};
-use common::messages::event::{Answer, BY_HAND, Heartbeat, PartitionAnswer, PartitionState};
+use common::messages::event::{
+    Answer, BY_HAND, Heartbeat, PartitionAnswer, PartitionReport, PartitionState, Report, SINK_WAIT,
+};
 use common::messages::measurement::{Measurement, MeasurementState, PartitionMeasurement};
 use common::messages::snapshot::Snapshot;
 use common::messages::{Extra, Message};
@@ -15,6 +17,7 @@ use common::partition::TopicPartition;
 use common::position::{HandOver, ReleaseId};
 use common::rate::BytesPerSecond;
 use common::term::{Generation, Term};
+use orchestrator::capacity::CapacityPolicy;
 use orchestrator::conductor::action::{Action, Destination};
 use orchestrator::conductor::input::{CommandsRead, Input, Now};
 use orchestrator::conductor::{Conductor, Settings};
@@ -31,6 +34,8 @@ use uuid::Uuid;
 
 const TICK: Duration = Duration::from_millis(200);
 const CONSUMERS_MAX: u32 = 8;
+/// On every partition, of a byte each.
+const RECORDS: u64 = 1_000_000;
 /// Messages of one partition, with their offsets.
 type Log = Vec<(u64, Message)>;
 
@@ -57,6 +62,7 @@ struct Process {
     incarnation: Incarnation,
     answers: u64,
     beats: u64,
+    reports: u64,
     beaten: Moment,
     generation: Generation,
     term: Term,
@@ -146,13 +152,13 @@ impl Stage {
             rate: BytesPerSecond(*rate),
             filtered: BytesPerSecond(*rate),
             burst: BytesPerSecond(*rate),
-            size: 0,
+            size: RECORDS,
             log_start: 0,
-            high_watermark: 0,
-            committed: Some(0),
+            high_watermark: RECORDS,
+            committed: Some(RECORDS),
             lag: Some(0),
             lag_seconds: None,
-            bytes_per_record: 0.0,
+            bytes_per_record: 1.0,
             state: MeasurementState::Steady,
         });
         self.inputs.push_back(Input::Measured(Measurement {
@@ -165,6 +171,40 @@ impl Stage {
             window_ms: 30_000,
             partitions: partitions.collect(),
         }));
+        self.drain();
+    }
+
+    /// Every consumer tells what it did in the last second: so many bytes of each partition, and for
+    /// how much of the time it could only wait for its sink.
+    pub(crate) fn report(&mut self, bytes: u64, sink_wait_permille: u32) {
+        let mut reports = vec![];
+        for (consumer, process) in &mut self.processes {
+            process.reports += 1;
+            let position = process.reports * bytes;
+            let partitions = process.held.keys().map(|partition| PartitionReport {
+                partition: partition.clone(),
+                position,
+                stored: position,
+                high_watermark: None,
+                records: bytes,
+                bytes,
+                rows_stored: position,
+                dead_letters: 0,
+                latency_max_ms: None,
+            });
+            let wait = (SINK_WAIT.to_owned(), sink_wait_permille.to_string());
+            reports.push(Report {
+                consumer: *consumer,
+                incarnation: process.incarnation,
+                reported_at_ms: self.now.timestamp.0,
+                interval_ms: 1_000,
+                busy_permille: 0,
+                buffered_bytes: 0,
+                partitions: partitions.collect(),
+                extra: [wait].into(),
+            });
+        }
+        reports.into_iter().for_each(|report| self.tell(report.into()));
         self.drain();
     }
 
@@ -385,6 +425,7 @@ impl Stage {
             incarnation: Incarnation(u128::from(self.seed)),
             answers: 0,
             beats: 0,
+            reports: 0,
             beaten: Moment::default(),
             generation,
             term: Term::default(),
@@ -481,9 +522,10 @@ impl Process {
     fn obey(&mut self, consumer: ConsumerId, assign: &Assign) -> Answer {
         self.answers += 1;
         self.term = self.term.max(assign.term);
-        if assign.answer_read + 1 >= self.answers {
-            self.released.clear();
-        }
+        self.released.retain(|said| {
+            let release = said.hand_over.as_ref().and_then(|hand_over| hand_over.release);
+            release.is_some_and(|release| release.number > assign.answer_read)
+        });
         let wanted: BTreeMap<TopicPartition, Term> =
             assign.partitions().map(|(name, _, given)| (name, given.since)).collect();
         let lost: Vec<_> =
@@ -544,6 +586,7 @@ fn conductor(now: Now, seed: u64) -> Conductor {
         consumers_min: 0,
         consumers_max: CONSUMERS_MAX,
         create_max: 4,
+        hold: None,
     };
     let settings = Settings {
         author: "me".into(),
@@ -552,6 +595,7 @@ fn conductor(now: Now, seed: u64) -> Conductor {
         controller_topic_id: controller_topic_id(),
         consumer_partitions: CONSUMERS_MAX,
         policy: Policy::default(),
+        capacity: CapacityPolicy { configured: limits.capacity, factor: 2 },
         demand: DemandPolicy {
             catch_up: Duration::from_secs(60),
             plan_capacity: limits.plan_capacity(limits.capacity),

@@ -127,7 +127,7 @@ fn system_plan(plan: &ReactionPlan, name: &str, topic: &str) -> SystemPlan {
         folder: plan.directory.join(name),
         prefix: name.to_owned(),
         monitor_options: words(&format!("--topics {topic}")),
-        orchestrator_options: words(&format!("--capacity {CAPACITY}")),
+        orchestrator_options: words(&format!("--capacity {CAPACITY} --capacity-factor 1")),
     }
 }
 

@@ -55,6 +55,12 @@ impl Fleet {
             | Message::StartConsuming(_)
             | Message::StopConsuming(_)
             | Message::StateQuery(_)
+            | Message::Unpin(_)
+            | Message::Pause(_)
+            | Message::Resume(_)
+            | Message::Drain(_)
+            | Message::DryRun(_)
+            | Message::Approve(_)
             | Message::Refused(_)
             | Message::Marker(_) => {}
         }

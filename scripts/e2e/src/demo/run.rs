@@ -161,7 +161,8 @@ fn start(plan: &DemoPlan, names: &Names) -> anyhow::Result<System> {
             names.topic
         )),
         orchestrator_options: options(&format!(
-            "--capacity {} --stabilisation-secs 10 --max-consumers 16 --catch-up-secs 20 \
+            "--capacity {} --capacity-factor 1 --max-consumers 16 \
+             --stabilisation-secs 10 --catch-up-secs 20 \
              --consumer-option rotation-secs=1 --consumer-option wait-time-secs=0.5",
             capacity(plan)
         )),

@@ -166,7 +166,7 @@ fn plan(stage: &Stage, topic: &str, options: &[&str]) -> SystemPlan {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let capacity = CAPACITY.to_string();
     let quick = [
-        &["--capacity", &capacity, "--max-consumers", CONSUMERS_MAX][..],
+        &["--capacity", &capacity, "--capacity-factor", "1", "--max-consumers", CONSUMERS_MAX][..],
         &["--stabilisation-secs", STABILISATION, "--catch-up-secs", "20", "--grace-secs", "20"],
         &["--leaderless-secs", "40"],
         &["--consumer-option", "rotation-secs=1", "--consumer-option", "wait-time-secs=0.2"],

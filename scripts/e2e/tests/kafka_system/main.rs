@@ -14,4 +14,5 @@ mod broker;
 mod cut;
 mod deaths;
 mod growth;
+mod orders;
 mod readers;

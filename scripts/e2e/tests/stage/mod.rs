@@ -121,8 +121,8 @@ impl Stage {
             prefix: self.name.clone(),
             monitor_options: words("--window-secs 5 --filter-secs 2 --burst-secs 2"),
             orchestrator_options: words(&format!(
-                "--capacity {capacity} --stabilisation-secs 3 --max-consumers 8 --catch-up-secs 20 \
-                 --leaderless-secs 30 \
+                "--capacity {capacity} --capacity-factor 1 --max-consumers 8 \
+                 --stabilisation-secs 3 --catch-up-secs 20 --leaderless-secs 30 \
                  --consumer-option rotation-secs=1 --consumer-option wait-time-secs=0.2"
             )),
         }
