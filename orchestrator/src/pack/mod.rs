@@ -36,6 +36,9 @@ use problem::{BinId, Packing, Problem, Scope};
 /// Planning is repeated from its own result until nothing changes, at most so often.
 const ROUNDS_MAX: usize = 6;
 
+/// A search takes at most one part in so many of the steps of a plan.
+const SEARCHES: u64 = 2;
+
 /// Packs. Planning again from the result changes nothing, as long as `create_max` does not bind and
 /// the searches are complete.
 ///
@@ -43,10 +46,11 @@ const ROUNDS_MAX: usize = 6;
 /// to C costs no more than moving from A to B and from B to C.
 pub fn pack(problem: &Problem) -> Packing {
     let foresight = Foresight::new();
-    let mut attempt = Attempt::new(problem, &foresight);
+    let mut purse = Purse { left: problem.effort, per_search: problem.effort / SEARCHES };
+    let mut attempt = Attempt::new(problem, &foresight, &mut purse);
     for _ in 1..ROUNDS_MAX {
         let next = at_home(problem, &attempt.place);
-        let again = Attempt::new(&next, &foresight);
+        let again = Attempt::new(&next, &foresight, &mut purse);
         let is_stable = again.place == attempt.place;
         attempt = again;
         if is_stable {
@@ -56,6 +60,25 @@ pub fn pack(problem: &Problem) -> Packing {
     let mut packing = explain::explain(problem, &attempt.place, attempt.is_held_back);
     packing.is_complete = attempt.is_complete;
     packing
+}
+
+/// The steps that one plan may take, over all its searches.
+struct Purse {
+    left: u64,
+    /// No search takes more, so that one is left for another way to begin.
+    per_search: u64,
+}
+
+impl Purse {
+    fn lend(&self, draft: &mut Draft<'_>) {
+        draft.effort = self.left.min(self.per_search);
+    }
+
+    /// Takes what a search did not use of what it was lent.
+    fn settle_up(&mut self, draft: &Draft<'_>) {
+        let lent = self.left.min(self.per_search);
+        self.left -= lent - draft.effort.min(lent);
+    }
 }
 
 struct Attempt {
@@ -85,18 +108,18 @@ fn at_home(problem: &Problem, place: &[BinId]) -> Problem {
 }
 
 impl Attempt {
-    fn new(problem: &Problem, foresight: &Foresight) -> Self {
-        let mut best = from_home(problem, foresight);
+    fn new(problem: &Problem, foresight: &Foresight, purse: &mut Purse) -> Self {
+        let mut best = from_home(problem, foresight, purse);
         let may_replan = match problem.scope {
             Scope::Place => false,
             Scope::Relieve => best.is_none(),
             Scope::Pack => true,
         };
         if may_replan && let Some(nothing) = from_nothing(problem, foresight) {
-            best = Some(better(best, nothing));
+            best = Some(better(best, nothing, purse));
         }
         let is_held_back = best.is_none();
-        let draft = best.unwrap_or_else(|| held_back(problem, foresight));
+        let draft = best.unwrap_or_else(|| held_back(problem, foresight, purse));
         let place = draft.place.iter();
         let place = place.map(|bin| bin.expect("a finished draft has a place for every item"));
         Self { place: place.collect(), is_held_back, is_complete: draft.effort > 0 }
@@ -104,14 +127,16 @@ impl Attempt {
 }
 
 /// What costs less, but never what moves more than planning from nothing for no fewer bins.
-fn better<'a>(home: Option<Draft<'a>>, nothing: Draft<'a>) -> Draft<'a> {
+fn better<'a>(home: Option<Draft<'a>>, nothing: Draft<'a>, purse: &mut Purse) -> Draft<'a> {
     let effort = home.as_ref().map_or(u64::MAX, |home| home.effort);
     let mut best = match home {
         Some(home) if home.cost <= nothing.cost => home,
         Some(_) | None => {
             let partly = from_large(&nothing);
             let mut settled = partly.unwrap_or_else(|| nothing.clone());
+            purse.lend(&mut settled);
             settle(&mut settled);
+            purse.settle_up(&settled);
             settled
         }
     };
@@ -122,17 +147,23 @@ fn better<'a>(home: Option<Draft<'a>>, nothing: Draft<'a>) -> Draft<'a> {
 
 /// Everything stays, but for what has to leave. None if a limit leaves no place for some of it, or
 /// if most of it has to leave.
-fn from_home<'a>(problem: &'a Problem, foresight: &'a Foresight) -> Option<Draft<'a>> {
+fn from_home<'a>(
+    problem: &'a Problem,
+    foresight: &'a Foresight,
+    purse: &mut Purse,
+) -> Option<Draft<'a>> {
     let mut draft = Draft::new(problem, foresight);
     let homeless = evict::evict(&mut draft);
     if homeless.len() * 2 > problem.items.len() && problem.scope == Scope::Pack {
         return None;
     }
-    if !place::place_all(&mut draft, homeless).is_empty() {
-        return None;
+    purse.lend(&mut draft);
+    let is_placed = place::place_all(&mut draft, homeless).is_empty();
+    if is_placed {
+        settle(&mut draft);
     }
-    settle(&mut draft);
-    Some(draft)
+    purse.settle_up(&draft);
+    is_placed.then_some(draft)
 }
 
 fn from_nothing<'a>(problem: &'a Problem, foresight: &'a Foresight) -> Option<Draft<'a>> {
@@ -167,9 +198,11 @@ fn settle(draft: &mut Draft<'_>) {
 
 /// Everything stays but for what must leave its bin; what is homeless and what is overloaded is
 /// spread over all bins that there may be.
-fn held_back<'a>(problem: &'a Problem, foresight: &'a Foresight) -> Draft<'a> {
+fn held_back<'a>(problem: &'a Problem, foresight: &'a Foresight, purse: &mut Purse) -> Draft<'a> {
     let mut draft = Draft::new(problem, foresight);
     let homeless = evict::evict_drained(&mut draft);
+    purse.lend(&mut draft);
     spread::spread(&mut draft, homeless);
+    purse.settle_up(&draft);
     draft
 }

@@ -65,7 +65,7 @@ pub struct Problem {
     pub bins_max: usize,
     /// So many may be created by one plan.
     pub create_max: usize,
-    /// How many steps a search may take. A step takes some fifty nanoseconds.
+    /// How many steps a plan may take in its searches. A step takes some fifty nanoseconds.
     pub effort: u64,
 }
 
@@ -121,6 +121,6 @@ impl Problem {
     /// large ones take no longer than people wait.
     pub fn usual_effort(items: usize) -> u64 {
         let items = items as u64;
-        (items.saturating_pow(3) / 4).clamp(5_000, 800_000)
+        (items.saturating_pow(3) / 2).clamp(10_000, 1_600_000)
     }
 }
