@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use orchestrator::pack::drift::Drift;
+use orchestrator::pack::fit::{Id, Input};
 use orchestrator::pack::pack;
 use orchestrator::pack::problem::{Bin, BinId, Item, Price, Problem, Scope};
-use orchestrator::pack::published::{Heuristic, Id, Input};
+use orchestrator::pack::published::Heuristic;
 use orchestrator::pack::score;
 use orchestrator::pack::stream::{CAPACITY, Orders, Stream};
 

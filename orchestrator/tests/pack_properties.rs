@@ -1,10 +1,11 @@
 //! Pure. What holds for every packing of every problem.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use orchestrator::pack::fit::Input;
 use orchestrator::pack::pack;
 use orchestrator::pack::problem::{Bin, BinId, Item, Packing, Price, Problem, Scope};
-use orchestrator::pack::published::{Heuristic, Input};
+use orchestrator::pack::published::Heuristic;
 use orchestrator::pack::score;
 use proptest::prelude::*;
 
@@ -123,17 +124,24 @@ fn homes(problem: &Problem) -> BTreeMap<BinId, Vec<usize>> {
     homes
 }
 
-/// The same problem once the packing has been carried out; what was closed is gone.
+/// The same problem once the packing has been carried out; whoever is left without anything is gone,
+/// but for as many as the minimum keeps.
 fn carried_out(problem: &Problem, packing: &Packing) -> Problem {
     let mut next = problem.clone();
-    for bin in &packing.closed {
-        next.bins[*bin] = next.new_bin;
-    }
-    for (bin, _) in &packing.created {
-        if *bin >= next.bins.len() {
-            next.bins.resize(*bin + 1, next.new_bin);
+    let used: BTreeSet<BinId> = packing.bin_of.iter().copied().collect();
+    let bins = used.last().map_or(0, |last| last + 1).max(next.bins.len());
+    next.bins.resize(bins, next.new_bin);
+    let receive = used.iter().filter(|bin| next.bins[**bin].may_receive);
+    let mut lacking = problem.bins_min.saturating_sub(receive.count());
+    for id in 0..bins {
+        let bin = &mut next.bins[id];
+        if used.contains(&id) {
+            bin.exists = true;
+        } else if bin.exists && bin.may_receive && lacking > 0 {
+            lacking -= 1;
+        } else {
+            *bin = next.new_bin;
         }
-        next.bins[*bin].exists = true;
     }
     for (item, bin) in next.items.iter_mut().zip(&packing.bin_of) {
         item.home = Some(*bin);
@@ -154,16 +162,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_item_has_one_bin_that_exists_or_is_created(problem in limited()) {
+    fn every_item_has_one_bin_and_limits_are_kept(problem in limited()) {
         let packing = pack(&problem);
         prop_assert_eq!(packing.bin_of.len(), problem.items.len());
-        for bin in &packing.bin_of {
-            let is_created = packing.created.iter().any(|(created, _)| created == bin);
-            prop_assert!(facts(&problem, *bin).exists != is_created);
-            prop_assert!(!packing.closed.contains(bin));
-        }
+        let used: BTreeSet<BinId> = packing.bin_of.iter().copied().collect();
+        let created = used.iter().filter(|bin| !facts(&problem, **bin).exists).count();
         let existing = problem.bins.iter().filter(|bin| bin.exists).count();
-        let created = packing.created.len();
         let is_within = created <= problem.create_max && existing + created <= problem.bins_max;
         prop_assert!(is_within || created == 0 || !has_receiver(&problem));
     }

@@ -52,9 +52,14 @@ pub struct CompareArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
     pub start_secs: f64,
 
-    /// Seconds for which a partition is not read when it moves
+    /// Seconds for which a partition is not read when we, or a published heuristic, move it
     #[arg(long, value_name = "SECONDS", default_value_t = 0.5)]
     pub gap_secs: f64,
+
+    /// The same when a group of Kafka's own rebalances; by default its members' heartbeat interval,
+    /// by which they learn of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    pub rebalance_secs: f64,
 
     /// Seconds after which an object is stored
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
@@ -132,8 +137,12 @@ fn outcomes(
     let members = ours.first().map(|first| first.consumers.clone()).unwrap_or_default();
     let mut outcomes = published.into_iter().collect::<Result<Vec<_>, _>>()?;
     outcomes.extend(ours);
+    let rebalanced = RunOptions {
+        fluid: FluidOptions { move_gap_seconds: args.rebalance_secs, ..options.fluid },
+        ..*options
+    };
     for mut peer in peers(trace, members) {
-        outcomes.push(run(peer.as_mut(), trace, options)?);
+        outcomes.push(run(peer.as_mut(), trace, &rebalanced)?);
     }
     Ok(outcomes)
 }
@@ -163,6 +172,7 @@ impl CompareArgs {
             let is_fine = (0.0..=86_400.0).contains(&value);
             if is_fine { Ok(value) } else { Err(CompareError::Option { name, value }) }
         };
+        checked("--rebalance-secs", self.rebalance_secs)?;
         Ok(RunOptions {
             fluid: FluidOptions {
                 move_gap_seconds: checked("--gap-secs", self.gap_secs)?,

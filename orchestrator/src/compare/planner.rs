@@ -3,7 +3,7 @@
 use super::contestant::Contestant;
 use super::trace::Step;
 use crate::pack::drift::Drift;
-use crate::pack::published::Input;
+use crate::pack::fit::Input;
 use crate::plan::policy::{Algorithm, Policy};
 use crate::simulate::contest::plan_step;
 

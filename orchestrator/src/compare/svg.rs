@@ -61,10 +61,12 @@ pub fn front(outcomes: &[Outcome], horizontal: Horizontal<'_>) -> String {
     };
     let x = Axis::around(outcomes.iter().map(value));
     let y = Axis::around(outcomes.iter().map(|outcome| outcome.r_score_mean)).down_to_zero();
+    let names: Vec<String> = outcomes.iter().map(name).collect();
     let dots: Vec<Dot<'_>> = outcomes
         .iter()
-        .map(|outcome| Dot {
-            name: &outcome.name,
+        .zip(&names)
+        .map(|(outcome, name)| Dot {
+            name,
             at: (right_of(x, value(outcome)), above(y, outcome.r_score_mean)),
             value: value(outcome),
             r_score: outcome.r_score_mean,
@@ -80,6 +82,14 @@ pub fn front(outcomes: &[Outcome], horizontal: Horizontal<'_>) -> String {
     svg += &line_of_ours(&dots);
     svg += &labelled(&dots);
     svg + "</svg>\n"
+}
+
+/// With how many of its consumers have too much, where that is more than one in a hundred: few consumers
+/// and little movement alone are no success.
+fn name(outcome: &Outcome) -> String {
+    let percent = outcome.overloaded_share * 100.0;
+    let remark = (percent >= 1.0).then(|| format!(" ({percent:.0} % overloaded)"));
+    outcome.name.clone() + &remark.unwrap_or_default()
 }
 
 struct Dot<'a> {
@@ -312,6 +322,14 @@ mod tests {
         let numbers: Vec<f64> = points.map(|number| number.parse().unwrap()).collect();
         let [x1, y1, x2, y2] = numbers[..] else { panic!("{line}") };
         assert!(x1 < x2 && y1 < y2, "fewer consumers, more movement: higher up is a smaller y");
+    }
+
+    #[test]
+    fn whoever_overloads_consumers_is_marked() {
+        let mut outcomes = outcomes();
+        (outcomes[0].overloaded_share, outcomes[4].overloaded_share) = (0.009, 0.416);
+        let svg = front(&outcomes, Horizontal::Consumers);
+        assert!(svg.contains(">bfd<") && svg.contains(">mwf (42 % overloaded)<"), "{svg}");
     }
 
     #[test]

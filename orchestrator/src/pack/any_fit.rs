@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::published::{Fit, Id, Input};
+use super::fit::{Fit, Id, Input};
 
 /// NF, FF, BF and WF.
 pub(super) fn as_given(input: &Input<'_>, fit: Fit) -> Vec<Id> {

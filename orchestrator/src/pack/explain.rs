@@ -1,19 +1,18 @@
-//! Pure. What a packing changes, and why, told from where everything was and where it ends up.
+//! Pure. What a packing moves, and why, told from where everything was and where it ends up.
 
 use super::problem::{BinId, Cause, ItemId, Packing, Problem};
 
-/// Describes the places as changes of the problem.
+/// Describes the places as moves.
 pub(super) fn explain(problem: &Problem, place: &[BinId], is_held_back: bool) -> Packing {
     let bins = place.iter().map(|bin| bin + 1).max().unwrap_or(0).max(problem.bins.len());
     let mut contents: Vec<Vec<ItemId>> = vec![Vec::new(); bins];
     for (item, bin) in place.iter().enumerate() {
         contents[*bin].push(item);
     }
-    let (created, closed) = changed_bins(problem, &contents);
     let moves = (0..place.len()).filter(|item| !problem.items[*item].is_home(place[*item]));
     let loads = home_loads(problem);
     let moves = moves.map(|item| (item, cause(problem, &contents, &loads, item))).collect();
-    Packing { bin_of: place.to_vec(), created, closed, moves, is_held_back, is_complete: true }
+    Packing { bin_of: place.to_vec(), moves, is_held_back, is_complete: true }
 }
 
 /// What each bin held at first.
@@ -41,34 +40,4 @@ fn cause(problem: &Problem, contents: &[Vec<ItemId>], loads: &[u64], item: ItemI
         None if contents[from].is_empty() => Cause::Closed { from },
         None => Cause::Eased { from },
     }
-}
-
-type Created = Vec<(BinId, Option<ItemId>)>;
-
-/// The bins that are created, and those that are closed. Empty ones are kept, then created, up to
-/// the minimum.
-fn changed_bins(problem: &Problem, contents: &[Vec<ItemId>]) -> (Created, Vec<BinId>) {
-    let bin = |id: BinId| problem.bins.get(id).unwrap_or(&problem.new_bin);
-    let is_used = |id: &BinId| !contents[*id].is_empty();
-    let used = (0..contents.len()).filter(|id| is_used(id) && bin(*id).may_receive).count();
-    let mut lacking = problem.bins_min.saturating_sub(used);
-    let mut closed = Vec::new();
-    for id in (0..problem.bins.len()).filter(|id| bin(*id).exists && !is_used(id)) {
-        if lacking > 0 && bin(id).may_receive {
-            lacking -= 1;
-        } else {
-            closed.push(id);
-        }
-    }
-    let largest = |id: BinId| {
-        let items = contents[id].iter().copied();
-        items.max_by_key(|item| (problem.items[*item].size, std::cmp::Reverse(*item)))
-    };
-    let new = (0..contents.len()).filter(|id| !bin(*id).exists && is_used(id));
-    let mut created: Created = new.map(|id| (id, largest(id))).collect();
-    lacking = lacking.min(problem.may_create().saturating_sub(created.len()));
-    let free = (0..).filter(|id| !bin(*id).exists && contents.get(*id).is_none_or(Vec::is_empty));
-    created.extend(free.take(lacking).map(|id| (id, None)));
-    created.sort_unstable();
-    (created, closed)
 }

@@ -22,6 +22,7 @@ mod regroup;
 mod fresh;
 mod spread;
 mod explain;
+pub mod fit;
 pub mod published;
 mod any_fit;
 mod modified;

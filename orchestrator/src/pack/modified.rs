@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::any_fit::{Created, descending};
-use super::published::{Fit, Id, Input};
+use super::fit::{Fit, Id, Input};
 
 /// MWF and MBF: consumers by descending sum of what they hold.
 pub(super) fn by_total(input: &Input<'_>, fit: Fit) -> Vec<Id> {

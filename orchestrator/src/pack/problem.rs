@@ -73,11 +73,6 @@ pub struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packing {
     pub bin_of: Vec<BinId>,
-    /// The bins to be created, ascending, each with the largest item in it; without one if it only
-    /// makes up the minimum.
-    pub created: Vec<(BinId, Option<ItemId>)>,
-    /// The existing bins that hold nothing and are not needed for the minimum, ascending.
-    pub closed: Vec<BinId>,
     /// Every item that has another bin than its home, in ascending order, with the cause.
     pub moves: Vec<(ItemId, Cause)>,
     /// A limit on the number of bins forbids to resolve all overload: it is spread. If no bin may

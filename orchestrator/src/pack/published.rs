@@ -1,18 +1,7 @@
-//! Pure. The twelve published heuristics by name, and what all of them are given.
+//! Pure. The twelve published heuristics by name.
 
+use super::fit::{Fit, Id, Input};
 use super::{any_fit, modified};
-
-/// A consumer's number, as the published heuristics count them: from 1.
-pub type Id = u32;
-
-/// What a published heuristic is given: one capacity for all, the sizes in the order as given, and
-/// who holds each item now.
-#[derive(Clone, Debug)]
-pub struct Input<'a> {
-    pub capacity: u64,
-    pub sizes: &'a [u64],
-    pub current: &'a [Option<Id>],
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Heuristic {
@@ -28,19 +17,6 @@ pub enum Heuristic {
     ModifiedBestFit,
     ModifiedWorstFitPartition,
     ModifiedBestFitPartition,
-}
-
-/// Which of the consumers that are there takes an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// The last one created, or none.
-    Next,
-    /// The lowest number.
-    First,
-    /// The fullest.
-    Best,
-    /// The emptiest.
-    Worst,
 }
 
 impl Heuristic {

@@ -6,7 +6,8 @@ use common::identity::ConsumerId;
 
 use super::model::{Model, Places};
 use super::snapshot::Standing;
-use crate::pack::published::{Heuristic, Input};
+use crate::pack::fit::Input;
+use crate::pack::published::Heuristic;
 
 /// Packs to the plan capacity of a consumer that does not exist yet. Limits, pins and standings are
 /// not among what such a heuristic knows; only numbers that are taken are left out.

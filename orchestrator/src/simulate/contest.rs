@@ -6,9 +6,9 @@ use common::partition::TopicPartition;
 
 use super::line::Step;
 use crate::pack::drift::Drift;
+use crate::pack::fit::Input;
 use crate::pack::pack;
 use crate::pack::problem::{Bin, Item, Problem, Scope};
-use crate::pack::published::Input;
 use crate::pack::score::r_score;
 use crate::plan::policy::{Algorithm, Policy};
 
