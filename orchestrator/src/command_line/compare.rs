@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
@@ -126,17 +127,17 @@ fn outcomes(
     trace: &Trace,
     options: &RunOptions,
 ) -> Result<Vec<Outcome>, OutcomeError> {
-    let planner = |policy| run(&mut Planner::new(policy), trace, options);
-    let published = Heuristic::ALL.map(|heuristic| {
-        planner(Policy { algorithm: Algorithm::Published(heuristic), ..Policy::default() })
+    let published = Heuristic::ALL.map(|heuristic| Policy {
+        algorithm: Algorithm::Published(heuristic),
+        ..Policy::default()
     });
-    let ours = args.consumer_prices.iter().map(|consumer_price| {
-        planner(Policy { algorithm: Algorithm::Stowage, consumer_price: *consumer_price })
+    let ours = args.consumer_prices.iter().map(|consumer_price| Policy {
+        algorithm: Algorithm::Stowage,
+        consumer_price: *consumer_price,
     });
-    let ours: Vec<Outcome> = ours.collect::<Result<_, _>>()?;
-    let members = ours.first().map(|first| first.consumers.clone()).unwrap_or_default();
-    let mut outcomes = published.into_iter().collect::<Result<Vec<_>, _>>()?;
-    outcomes.extend(ours);
+    let mut outcomes = side_by_side(published.into_iter().chain(ours), trace, options)?;
+    let first = outcomes.get(Heuristic::ALL.len());
+    let members = first.map(|first| first.consumers.clone()).unwrap_or_default();
     let rebalanced = RunOptions {
         fluid: FluidOptions { move_gap_seconds: args.rebalance_secs, ..options.fluid },
         ..*options
@@ -145,6 +146,20 @@ fn outcomes(
         outcomes.push(run(peer.as_mut(), trace, &rebalanced)?);
     }
     Ok(outcomes)
+}
+
+/// What each policy makes of the trace, each on a thread of its own.
+fn side_by_side(
+    policies: impl Iterator<Item = Policy>,
+    trace: &Trace,
+    options: &RunOptions,
+) -> Result<Vec<Outcome>, OutcomeError> {
+    thread::scope(|scope| {
+        let running: Vec<_> = policies
+            .map(|policy| scope.spawn(move || run(&mut Planner::new(policy), trace, options)))
+            .collect();
+        running.into_iter().map(|one| one.join().expect("a plan does not panic")).collect()
+    })
 }
 
 /// Kafka's assignor with as many consumers as our first price had and with more, and an autoscaler
