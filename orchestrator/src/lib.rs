@@ -22,6 +22,7 @@ pub mod demand;
 pub mod pace;
 pub mod capacity;
 pub mod expansion;
+pub mod standstill;
 pub mod trigger;
 pub mod pack;
 pub mod plan;

@@ -41,6 +41,8 @@ const MALFORMED: &str =
     "Records of our own topics that cannot be read or do not belong there, by topic";
 const SERVICE_ERRORS: &str = "Entries of the service topic that cannot be read";
 const WRITE_FAILURES: &str = "Messages that were not acknowledged in time";
+const UNANSWERING: &str = "Consumers that lived and did not answer, and were ended or reported";
+const STUCK: &str = "Times that an owner lived and read nothing of a partition for a minute";
 const LESSONS: &str = "Changes of what a consumer is thought to sustain";
 const SHORTFALLS: &str = "Times that new consumers brought less than a tenth of what was expected";
 const HELD: &str = "1 while no consumer is created although the limits would allow it, by reason";
@@ -99,6 +101,8 @@ pub struct OrchestratorMetrics {
     refused: Family<ClassLabel, Counter>,
     notices: Family<ClassLabel, Counter>,
     malformed: Family<ClassLabel, Counter>,
+    unanswering: Counter,
+    stuck: Family<PartitionLabel, Counter>,
     anomalies: Counter,
     lessons: Counter,
     shortfalls: Counter,
@@ -136,6 +140,8 @@ impl OrchestratorMetrics {
             refused: metrics.declare("refused_commands", REFUSED, Family::default()),
             notices: metrics.declare("notices", NOTICES, Family::default()),
             malformed: metrics.declare("malformed_records", MALFORMED, Family::default()),
+            unanswering: counter(metrics, "unanswering_consumers", UNANSWERING),
+            stuck: metrics.declare("stuck_partitions", STUCK, Family::default()),
             anomalies: counter(metrics, "anomalies", "Measured values that cannot be true"),
             lessons: counter(metrics, "capacity_lessons", LESSONS),
             shortfalls: counter(metrics, "scale_out_shortfalls", SHORTFALLS),
@@ -230,6 +236,13 @@ impl OrchestratorMetrics {
             }
             Note::ConsumerExited { is_expected, .. } => {
                 count(&self.exits, if *is_expected { "expected" } else { "unexpected" });
+            }
+            Note::Unanswering { .. } => {
+                self.unanswering.inc();
+            }
+            Note::Stuck { partition, .. } => {
+                let (topic, partition) = (partition.topic().to_owned(), partition.partition());
+                self.stuck.get_or_create(&PartitionLabel { topic, partition }).inc();
             }
             Note::Refused(refused) => count(&self.refused, refusal(refused.class)),
             Note::Notice(notice) => count(&self.notices, notice_word(notice.class)),

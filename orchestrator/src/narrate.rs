@@ -1,6 +1,6 @@
 //! IO. What happens, as lines of the log.
 
-use common::messages::event::NoticeClass;
+use common::messages::event::{Notice, NoticeClass};
 use tracing::{error, info, warn};
 
 use crate::capacity::Lesson;
@@ -39,6 +39,15 @@ pub fn narrate(note: &Note) {
         Note::ConsumerFailing { consumer, failures, reason } => {
             warn!(%consumer, failures, reason, "a consumer failed and is started again");
         }
+        Note::Unanswering { consumer, incarnation, is_ours: true } => {
+            error!(%consumer, %incarnation, "a consumer lives and answers nothing: it is ended");
+        }
+        Note::Unanswering { consumer, incarnation, is_ours: false } => {
+            error!(%consumer, %incarnation, "a consumer lives and answers nothing: a person should look");
+        }
+        Note::Stuck { partition, consumer } => {
+            error!(%partition, %consumer, "a partition stands still: it is given out anew");
+        }
         Note::ConsumerRemoved(consumer) => info!(%consumer, "removed a consumer"),
         Note::Refused(refused) => warn!(
             consumer = %refused.consumer,
@@ -48,25 +57,7 @@ pub fn narrate(note: &Note) {
             text = refused.text,
             "a consumer refused a command"
         ),
-        Note::Notice(notice) => {
-            let partition = notice.partition.as_ref().map(ToString::to_string).unwrap_or_default();
-            let (consumer, class, text) = (notice.consumer, notice.class, &notice.text);
-            let (from, to) = (notice.from, notice.to);
-            match class {
-                NoticeClass::Gap
-                | NoticeClass::PositionLost
-                | NoticeClass::TopicReplaced
-                | NoticeClass::Blocked => {
-                    error!(%consumer, ?class, partition, ?from, ?to, text, "a person should look");
-                }
-                NoticeClass::ForeignCommit
-                | NoticeClass::Fenced
-                | NoticeClass::LeaseLapsed
-                | NoticeClass::StateSetAside => {
-                    warn!(%consumer, ?class, partition, ?from, ?to, text, "a consumer recovered");
-                }
-            }
-        }
+        Note::Notice(notice) => narrate_notice(notice),
         Note::Malformed { log, error } => {
             warn!(topic = log.label(), error, "a record changed nothing");
         }
@@ -102,6 +93,26 @@ fn narrate_planning(note: &PlanningNote) {
         }
         PlanningNote::NotApproved { name } => {
             warn!(name, "an approved plan is not proposed any more: nothing is done");
+        }
+    }
+}
+
+fn narrate_notice(notice: &Notice) {
+    let partition = notice.partition.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (consumer, class, text) = (notice.consumer, notice.class, &notice.text);
+    let (from, to) = (notice.from, notice.to);
+    match class {
+        NoticeClass::Gap
+        | NoticeClass::PositionLost
+        | NoticeClass::TopicReplaced
+        | NoticeClass::Blocked => {
+            error!(%consumer, ?class, partition, ?from, ?to, text, "a person should look");
+        }
+        NoticeClass::ForeignCommit
+        | NoticeClass::Fenced
+        | NoticeClass::LeaseLapsed
+        | NoticeClass::StateSetAside => {
+            warn!(%consumer, ?class, partition, ?from, ?to, text, "a consumer recovered");
         }
     }
 }

@@ -111,6 +111,7 @@ pub struct PartitionReport {
     pub position: u64,
     /// Everything below is stored.
     pub stored: u64,
+    /// While everything that may be read has been: where that ends.
     pub high_watermark: Option<u64>,
     /// Since the previous report.
     pub records: u64,

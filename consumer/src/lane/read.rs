@@ -97,6 +97,7 @@ impl<'a> Reader<'a> {
         let metrics = context.metrics.lane(&partition);
         let flow = Flow::new(context.limits, position.offset);
         let share = context.budget.share();
+        let tally = Arc::clone(&lane.tally);
         let table_name = opening.source.table.clone();
         let origin = Origin { partition, topic_id: opening.topic_id, table: table_name };
         lane.with_tally(|tally| {
@@ -105,7 +106,7 @@ impl<'a> Reader<'a> {
         Self {
             flow,
             share,
-            decoder: BatchDecoder { context, table, decoder, origin },
+            decoder: BatchDecoder { context, table, decoder, origin, tally },
             queue: Some(queue),
             writer: Some(writer),
             decoding: None,
@@ -245,7 +246,8 @@ impl<'a> Reader<'a> {
             }
         }
         tally.position = self.flow.read_to();
-        tally.high_watermark = tally.high_watermark.map(|end| end.max(tally.position));
+        // Who reads on is not at the end any more, until the client says so again.
+        tally.high_watermark = tally.high_watermark.filter(|end| *end == tally.position);
         self.metrics.position.set(gauge_value(tally.position));
         drop(tally);
         failure.map(|reason| self.failed(reason))

@@ -13,7 +13,7 @@ pub struct Tally {
     pub position: u64,
     /// Everything below is stored.
     pub stored: u64,
-    /// As far as it is known: the client says when it has read everything.
+    /// While the client says that it has read everything.
     pub high_watermark: Option<u64>,
     /// Rows stored and records dead-lettered since the lane was opened.
     pub rows_stored: u64,
@@ -22,8 +22,12 @@ pub struct Tally {
     bytes: u64,
     latency_max_ms: Option<u64>,
     work: Work,
-    /// Set while the lane can do nothing until the sink is done: since when, not counted yet.
-    waits_for_sink: Option<Moment>,
+    /// The lane can do nothing until the sink is done.
+    is_full: bool,
+    /// Decoding is tried again: the table or the dead-letter topic cannot be written.
+    is_retrying: bool,
+    /// While one of both holds: since when, not counted yet.
+    waiting_since: Option<Moment>,
 }
 
 /// What the time of a lane was spent on.
@@ -31,7 +35,7 @@ pub struct Tally {
 pub struct Work {
     /// Decoding and storing; both go on at once.
     pub busy: Duration,
-    /// Waiting for the sink with nothing else to do.
+    /// Waiting for the sink, or for the dead-letter topic, with nothing else to do.
     pub sink_wait: Duration,
     /// Whether anything was read, or waited for the sink.
     pub is_active: bool,
@@ -50,10 +54,21 @@ impl Tally {
 
     /// Notes whether the lane can do nothing until the sink is done.
     pub fn waits_for_sink(&mut self, waits: bool, now: Moment) {
-        if let Some(since) = self.waits_for_sink {
+        self.is_full = waits;
+        self.count_wait(now);
+    }
+
+    /// Notes whether decoding has to be tried again.
+    pub fn retries(&mut self, retries: bool, now: Moment) {
+        self.is_retrying = retries;
+        self.count_wait(now);
+    }
+
+    fn count_wait(&mut self, now: Moment) {
+        if let Some(since) = self.waiting_since {
             self.work.sink_wait += now.saturating_since(since);
         }
-        self.waits_for_sink = waits.then_some(now);
+        self.waiting_since = (self.is_full || self.is_retrying).then_some(now);
     }
 
     /// Notes how long the oldest record of an object took, and returns that in milliseconds.
@@ -65,7 +80,7 @@ impl Tally {
 
     /// The figures for a report, and what the time went into, since the last call.
     pub fn report(&mut self, partition: &TopicPartition, now: Moment) -> (PartitionReport, Work) {
-        self.waits_for_sink(self.waits_for_sink.is_some(), now);
+        self.count_wait(now);
         self.work.is_active = self.records > 0 || self.work.sink_wait > Duration::ZERO;
         let report = PartitionReport {
             partition: partition.clone(),

@@ -1,6 +1,6 @@
 //! IO. The two pieces of work of a lane that take long: decoding a batch, and storing an object.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::chain::Chain;
@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::LaneContext;
+use super::tally::Tally;
 use crate::dead_letter::{DeadLetterError, Origin};
 use crate::decode::{DeadLetterReason, Decoder};
 use crate::object::{Addition, Sealed};
@@ -58,6 +59,7 @@ pub(super) struct BatchDecoder {
     pub(super) table: Arc<Table>,
     pub(super) decoder: Decoder,
     pub(super) origin: Origin,
+    pub(super) tally: Arc<Mutex<Tally>>,
 }
 
 impl BatchDecoder {
@@ -69,14 +71,22 @@ impl BatchDecoder {
     ) -> Result<Decoded, DecodeError> {
         let records: Arc<[RawRecord]> = records.into();
         let mut backoff = self.context.backoff();
+        let note = |retries| {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.retries(retries, self.context.clock.now());
+        };
         loop {
             match self.try_decode(&records, began_at).await {
                 Err(error) if error.is_transient() => {
+                    note(true);
                     let partition = &self.origin.partition;
                     warn!(%partition, error = %Chain(&error), "decoding is tried again");
                     sleep(backoff.next_delay()).await;
                 }
-                done => return done,
+                done => {
+                    note(false);
+                    return done;
+                }
             }
         }
     }

@@ -110,6 +110,17 @@ pub enum Note {
         reason: String,
     },
     ConsumerRemoved(ConsumerId),
+    /// It lives and does not answer; if it is the fleet's, that ends it.
+    Unanswering {
+        consumer: ConsumerId,
+        incarnation: Incarnation,
+        is_ours: bool,
+    },
+    /// Its owner lives and reads nothing of it, for no known cause.
+    Stuck {
+        partition: TopicPartition,
+        consumer: ConsumerId,
+    },
     Refused(Refused),
     Notice(Notice),
     Malformed {

@@ -30,13 +30,15 @@ impl Reign {
             (!known.is_stale).then_some(&known.measured)
         };
         let sample = self.paces.take(&report, measured);
+        let mut actions = self.give_up_stuck(&report, world, now);
         self.reports.insert(report.incarnation, report);
         let lesson = sample
             .filter(|_| !self.is_by_hand(consumer))
             .and_then(|sample| self.capacities.take(consumer, sample, now.timestamp));
         let learned =
             lesson.map(|lesson| planning_note(PlanningNote::Learned { consumer, lesson }));
-        learned.into_iter().collect()
+        actions.extend(learned);
+        actions
     }
 
     /// Judges what the last consumers that were created brought, if it is time to.

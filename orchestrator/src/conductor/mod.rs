@@ -20,6 +20,7 @@ mod events;
 mod planning;
 mod proposing;
 mod learning;
+mod care;
 mod saved;
 mod gaps;
 mod report;

@@ -22,6 +22,8 @@ use super::world::World;
 
 /// A proposal that can be carried out stands for so long before it is thought over.
 const STANDS: Duration = Duration::from_secs(60);
+/// A record that ends the order to drain somebody is to be read back within this.
+const LIFT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a reign knows about plans that wait for approval.
 #[derive(Debug, Default)]
@@ -52,10 +54,13 @@ impl Proposing {
 impl Reign {
     /// Brings up to date what people ordered. That a consumer was drained is written to the log, so
     /// that the order ends for every leader.
-    pub(super) fn update_operations(&mut self, world: &World) -> Vec<Action> {
+    pub(super) fn update_operations(&mut self, world: &World, now: Now) -> Vec<Action> {
         self.operations = world.ledger.operations();
         let ordered = &self.operations.draining;
-        self.lifted.retain(|consumer| ordered.contains(consumer));
+        self.lifted.retain(|consumer, written| {
+            // A record that was lost on its way is written again.
+            ordered.contains(consumer) && now.moment.saturating_since(*written) < LIFT_PATIENCE
+        });
         if !self.workloads.is_surveyed() {
             return vec![];
         }
@@ -64,7 +69,7 @@ impl Reign {
         let mut actions = vec![];
         for consumer in drained {
             self.operations.draining.remove(&consumer);
-            if self.lifted.insert(consumer) {
+            if self.lifted.insert(consumer, now.moment).is_none() {
                 let lift = Drain { consumer, lift: true, extra: Extra::new() };
                 let (to, message) = (Destination::Requests, lift.into());
                 actions.push(planning_note(PlanningNote::Drained(consumer)));

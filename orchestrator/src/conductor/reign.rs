@@ -1,6 +1,6 @@
 //! Pure. One reign: who lives, who holds what, and what becomes of it as time goes by.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
@@ -25,6 +25,7 @@ use crate::status::Totals;
 use crate::trigger::{Occasion, Triggers};
 
 use super::action::{Action, Destination, Note};
+use super::care::Care;
 use super::gaps::Gaps;
 use super::input::Now;
 use super::proposing::Proposing;
@@ -49,11 +50,12 @@ pub(super) struct Reign {
     pub(super) proposing: Proposing,
     /// What people ordered about the group, but for what was done since.
     pub(super) operations: Operations,
-    /// Consumers that were drained: the record that says so was written, and not read yet.
-    pub(super) lifted: BTreeSet<ConsumerId>,
+    /// Consumers that were drained: when the record that says so was written. It was not read yet.
+    pub(super) lifted: BTreeMap<ConsumerId, Moment>,
     pub(super) paces: Paces,
     pub(super) capacities: Capacities,
     pub(super) expansion: Expansion,
+    pub(super) care: Care,
     /// Why no consumer is created, as it was told last.
     pub(super) held: Option<Hold>,
     pub(super) workloads: Workloads,
@@ -102,13 +104,14 @@ impl Reign {
             triggers: Triggers::new(world.settings.trigger, now.moment),
             proposing: Proposing::resume(saved(world, PROPOSAL), now.moment),
             operations: world.ledger.operations(),
-            lifted: BTreeSet::new(),
+            lifted: BTreeMap::new(),
             paces: Paces::default(),
             capacities: Capacities::new(
                 world.settings.capacity,
                 saved(world, CAPACITIES).unwrap_or_default(),
             ),
             expansion: Expansion::default(),
+            care: Care::new(now.moment),
             held: None,
             workloads: Workloads::default(),
             reports: BTreeMap::new(),
@@ -150,7 +153,8 @@ impl Reign {
         }
         self.note_who_is_heard(now);
         actions.extend(self.remove_whom_nobody_can_tell());
-        actions.extend(self.update_operations(world));
+        actions.extend(self.update_operations(world, now));
+        actions.extend(self.care(world, now, rng));
         if world.is_complete() && self.workloads.is_surveyed() {
             actions.extend(self.judge_expansion(world, now));
             actions.extend(self.plan(world, now));

@@ -24,6 +24,8 @@ pub enum FleetCommand {
     Create { consumer: ConsumerId, deployment: DeploymentEntry },
     /// It was told to end: wait for that, then ask, then insist.
     Remove { consumer: ConsumerId },
+    /// It lives and does not get on: end its process, which is then started again.
+    Restart { consumer: ConsumerId },
     /// Another leads: leave all as they are, and watch them no more.
     Release,
 }

@@ -54,6 +54,8 @@ struct Member {
     /// When it is started if it does not run.
     start_at: Moment,
     leaving: Option<Leaving>,
+    /// Its process was asked to end in order to be started again.
+    restarting: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +128,7 @@ impl ProcessFleet {
         let Some(how) = process.ended() else { return };
         let (pid, is_expected) = (process.pid(), member.leaving.is_some());
         member.process = None;
+        member.restarting = None;
         let reason = how.clone();
         self.seen.push_back(FleetEvent::Exited { consumer, pid, how, is_expected });
         if !is_expected {
@@ -168,7 +171,11 @@ impl ProcessFleet {
 
 impl Member {
     fn insist(&mut self, grace: Grace, now: Moment) {
-        let (Some(leaving), Some(process)) = (&mut self.leaving, &self.process) else { return };
+        let Some(process) = &self.process else { return };
+        if self.restarting.is_some_and(|asked| now.saturating_since(asked) >= grace.signal) {
+            process.kill();
+        }
+        let Some(leaving) = &mut self.leaving else { return };
         match leaving.terminated {
             None if now.saturating_since(leaving.since) >= grace.command => {
                 process.terminate();
@@ -196,6 +203,14 @@ impl FleetDriver for ProcessFleet {
                 }
                 None => self.seen.push_back(FleetEvent::Removed { consumer }),
             },
+            FleetCommand::Restart { consumer } => {
+                if let Some(member) = self.members.get_mut(&consumer)
+                    && let Some(process) = &member.process
+                {
+                    process.terminate();
+                    member.restarting = Some(Clock.now());
+                }
+            }
             FleetCommand::Release => self.members.clear(),
         }
         self.look();

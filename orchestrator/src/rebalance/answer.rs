@@ -23,6 +23,10 @@ impl Rebalance {
         seat.awaits_receipt = answer.partitions.iter().any(is_gone);
         seat.is_draining |= answer.draining;
         if answer.term.generation == self.generation {
+            if seat.answered < Some(answer.term) {
+                // It answers, if not yet the last one.
+                seat.silent_since = None;
+            }
             seat.answered = seat.answered.max(Some(answer.term));
         }
         let sent = seat.sent.as_ref().map(|assign| assign.term);

@@ -120,6 +120,14 @@ impl Entry {
         }
     }
 
+    /// Takes it from an owner that does not get on with it; it is given out again after a while.
+    pub(super) fn give_up(&mut self, now: Moment) {
+        if matches!(self.state, State::Owned { .. }) {
+            self.revoke();
+            self.failures.note("its owner read nothing of it for a minute", now);
+        }
+    }
+
     /// Its holder said that it holds it no more, and what the next one gets.
     pub(crate) fn release(&mut self, hand_over: HandOver) {
         self.released_since = self.last_since();
@@ -158,6 +166,8 @@ pub struct Seat {
     pub is_draining: bool,
     /// It was given up and yet lives: what it held may have gone to others.
     pub is_buried: bool,
+    /// Since when it has answered none of the commands that wait for an answer.
+    pub silent_since: Option<Moment>,
 }
 
 impl Seat {
@@ -170,6 +180,7 @@ impl Seat {
             awaits_receipt: false,
             is_draining: false,
             is_buried: false,
+            silent_since: None,
         }
     }
 
@@ -177,6 +188,12 @@ impl Seat {
     pub fn takes_partitions(&self) -> bool {
         let told_to_end = self.sent.as_ref().is_some_and(|assign| assign.end);
         !(self.is_draining || self.is_buried || told_to_end)
+    }
+
+    /// Begins to wait for an answer if one is due, or ends to.
+    pub(super) fn note_silence(&mut self, now: Moment) {
+        let since = self.silent_since.unwrap_or(now);
+        self.silent_since = (!self.has_answered()).then_some(since);
     }
 
     pub fn has_answered(&self) -> bool {

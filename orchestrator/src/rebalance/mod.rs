@@ -22,6 +22,7 @@ mod answer;
 mod command;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
 use common::messages::command::Assign;
@@ -54,6 +55,8 @@ pub enum Event {
     Answered(Answer),
     /// The lease ran out or the end was confirmed, and the events were read to a marker since.
     Ended(Incarnation),
+    /// Its owner lives and reads nothing of it: it is taken away and given out again.
+    Stuck(TopicPartition),
     /// No incarnation lives that the log does not tell of.
     Traced,
     /// Time to repeat whatever has not been answered.
@@ -139,6 +142,9 @@ impl Rebalance {
             }
             Event::Answered(answer) => actions = self.take_answer(&answer),
             Event::Ended(incarnation) => self.end(incarnation),
+            Event::Stuck(partition) => {
+                self.entries.entry(partition).and_modify(|entry| entry.give_up(now));
+            }
             Event::Traced => self.is_traced = true,
             Event::Tick => {}
         }
@@ -146,6 +152,7 @@ impl Rebalance {
         let given = self.give_unowned();
         let changed = self.changed_commands(&given);
         let repeated = if is_tick { self.unanswered_commands() } else { vec![] };
+        self.seats.values_mut().for_each(|seat| seat.note_silence(now));
         let send = |(consumer, assign)| Action::Send { consumer, assign };
         actions.extend(repeated.into_iter().chain(changed).map(send));
         actions
@@ -193,6 +200,15 @@ impl Rebalance {
                 entry.state == State::Unowned || self.target.owners.contains_key(partition)
             })
             && self.seats.values().all(Seat::has_answered)
+    }
+
+    /// Who has left its commands unanswered for longer than `patience`.
+    pub fn unanswering(&self, now: Moment, patience: Duration) -> Vec<(ConsumerId, Incarnation)> {
+        let is_silent = |seat: &Seat| {
+            seat.silent_since.is_some_and(|since| now.saturating_since(since) > patience)
+        };
+        let silent = self.seats.iter().filter(|(_, seat)| is_silent(seat));
+        silent.map(|(incarnation, seat)| (seat.consumer, *incarnation)).collect()
     }
 
     fn see(&mut self, consumer: ConsumerId, incarnation: Incarnation, draining: bool) {

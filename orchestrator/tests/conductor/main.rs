@@ -5,6 +5,7 @@
 mod stage;
 mod operations;
 mod learning;
+mod care;
 
 use common::identity::ConsumerId;
 use common::identity::Nonce;

@@ -52,6 +52,7 @@ pub(crate) struct Stage {
     partitions: u32,
     processes: BTreeMap<ConsumerId, Process>,
     seed: u64,
+    standing_still: Option<u32>,
     pub(crate) told_to_end: Vec<ConsumerId>,
     /// Messages that the orchestrator wrote.
     pub(crate) written: usize,
@@ -69,6 +70,7 @@ struct Process {
     held: BTreeMap<TopicPartition, Term>,
     released: Vec<PartitionAnswer>,
     is_frozen: bool,
+    is_mute: bool,
     is_by_hand: bool,
 }
 
@@ -94,6 +96,7 @@ impl Stage {
             partitions: 4,
             processes: BTreeMap::new(),
             seed: 1,
+            standing_still: None,
             told_to_end: vec![],
             written: 0,
         }
@@ -181,9 +184,10 @@ impl Stage {
         for (consumer, process) in &mut self.processes {
             process.reports += 1;
             let position = process.reports * bytes;
+            let standing_still = self.standing_still;
             let partitions = process.held.keys().map(|partition| PartitionReport {
                 partition: partition.clone(),
-                position,
+                position: if standing_still == Some(partition.partition()) { 0 } else { position },
                 stored: position,
                 high_watermark: None,
                 records: bytes,
@@ -206,6 +210,34 @@ impl Stage {
         }
         reports.into_iter().for_each(|report| self.tell(report.into()));
         self.drain();
+    }
+
+    /// The same, but nobody reads anything of one partition.
+    pub(crate) fn report_standstill(&mut self, partition: u32, bytes: u64) {
+        self.standing_still = Some(partition);
+        self.report(bytes, 0);
+        self.standing_still = None;
+    }
+
+    /// It goes on to send heartbeats and answers nothing.
+    pub(crate) fn mute(&mut self, consumer: ConsumerId) {
+        self.processes.get_mut(&consumer).unwrap().is_mute = true;
+    }
+
+    /// The topic gains partitions.
+    pub(crate) fn create_partitions(&mut self, partitions: u32) {
+        self.partitions = partitions;
+        self.obey(Action::AskFor(["orders".to_owned()].into()));
+        self.drain();
+    }
+
+    pub(crate) fn log_of(&self, partition: u32) -> Vec<Message> {
+        self.controller[&partition].iter().map(|(_, message)| message.clone()).collect()
+    }
+
+    pub(crate) fn commands(&self, consumer: ConsumerId) -> usize {
+        let is_command = |message: &Message| matches!(message, Message::Assign(_));
+        self.log_of(consumer.0).into_iter().filter(is_command).count()
     }
 
     /// Lets time go by.
@@ -337,11 +369,14 @@ impl Stage {
                     Destination::Requests => self.append(0, message),
                     Destination::Events => self.tell(message),
                     Destination::Consumer(consumer) => {
-                        let Message::Assign(assign) = message.clone() else { panic!() };
-                        self.append(consumer.0, message);
+                        self.append(consumer.0, message.clone());
                         let next = self.controller[&consumer.0].last().unwrap().0 + 1;
                         self.inputs.push_back(Input::Written { consumer, next });
-                        self.command(consumer, &assign);
+                        match message {
+                            Message::Assign(assign) => self.command(consumer, &assign),
+                            Message::LeaderStarted(_) => {}
+                            other => panic!("{other:?}"),
+                        }
                     }
                 }
             }
@@ -412,6 +447,7 @@ impl Stage {
                 self.inputs.push_back(Input::Fleet(exited));
                 self.inputs.push_back(Input::Fleet(FleetEvent::Removed { consumer }));
             }
+            FleetCommand::Restart { consumer } => self.crash(consumer),
             FleetCommand::Release => {}
         }
     }
@@ -432,6 +468,7 @@ impl Stage {
             held: BTreeMap::new(),
             released: vec![],
             is_frozen: false,
+            is_mute: false,
             is_by_hand: false,
         };
         self.processes.insert(consumer, process);
@@ -487,6 +524,7 @@ impl Stage {
     fn command(&mut self, consumer: ConsumerId, assign: &Assign) {
         let Some(process) = self.processes.get_mut(&consumer) else { return };
         let is_obeyed = !process.is_frozen
+            && !process.is_mute
             && assign.incarnation == process.incarnation
             && assign.term.generation == process.generation;
         if is_obeyed {
