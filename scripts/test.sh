@@ -12,8 +12,9 @@ usage() {
 Runs every check and test of the repository.
 
   scripts/test.sh             format, lints, shell scripts, licences; unit, property, simulation and document tests;
-                              then the tests on real Apache Kafka, which is started and stopped for them
-  scripts/test.sh --quick     leaves out what needs Kafka, and counts it as skipped
+                              then the tests on real Apache Kafka, which is started and stopped for them; then a short run
+                              of every fuzz target
+  scripts/test.sh --quick     leaves out what needs Kafka and the fuzz targets, and counts them as skipped
   scripts/test.sh FILTER      only the tests with FILTER in their name, or those of the integration test that is called
                               FILTER (a file or folder in tests/); Kafka is started when one of them needs it
 
@@ -203,6 +204,12 @@ kafka_tests() {
     "${command[@]}" -- --test-threads=2
 }
 
+fuzz_targets() {
+  local name="fuzz targets, 3 s each"
+  [ -z "$filter" ] || return 0
+  if [ "$quick" = 1 ]; then leave_out "$name" "--quick"; else check "$name" scripts/fuzz.sh --seconds 3; fi
+}
+
 # A function, so that editing this file does not disturb a run.
 main() {
   mkdir -p "$work"
@@ -219,6 +226,7 @@ main() {
   offer_readers
   quick_tests
   kafka_tests
+  fuzz_targets
   if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test is called, or has in its name: $filter"; fi
 }
 

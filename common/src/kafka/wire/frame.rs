@@ -1,7 +1,10 @@
 //! Pure. Requests into bytes, and bytes into answers: checked first, decoded then.
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{RequestHeader, ResponseHeader};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, DescribeLogDirsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+    RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
 use kafka_protocol::protocol::{
     Decodable, HeaderVersion, StrBytes, encode_request_header_into_buffer,
 };
@@ -100,28 +103,38 @@ pub(crate) fn decode<C: Call>(mut frame: Bytes, id: CallId) -> Result<C::Answer,
         .map_err(|error| FrameError::Decode { reason: format!("{error:#}") })
 }
 
+/// Reads bytes, what follows the header of an answer, as the answer to each request that we make in each
+/// version; returns how many of these it may be. Whatever it is, it does no harm.
+pub fn understand(bytes: &[u8]) -> usize {
+    fn count<C: Call>(bytes: &[u8]) -> usize {
+        all_versions::<C>(bytes).into_iter().filter(Result::is_ok).count()
+    }
+    count::<ApiVersionsRequest>(bytes)
+        + count::<MetadataRequest>(bytes)
+        + count::<DescribeLogDirsRequest>(bytes)
+        + count::<OffsetForLeaderEpochRequest>(bytes)
+        + count::<SaslHandshakeRequest>(bytes)
+        + count::<SaslAuthenticateRequest>(bytes)
+}
+
+fn all_versions<C: Call>(bytes: &[u8]) -> Vec<Result<C::Answer, FrameError>> {
+    let decode_as = |version| {
+        let id = CallId { version, correlation: 7 };
+        let mut frame = vec![0, 0, 0, 7];
+        if C::Answer::header_version(version) == 1 {
+            frame.push(0);
+        }
+        frame.extend_from_slice(bytes);
+        decode::<C>(frame.into(), id)
+    };
+    C::VERSIONS.map(decode_as).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::messages::{
-        ApiVersionsRequest, DescribeLogDirsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
-        SaslAuthenticateRequest, SaslHandshakeRequest,
-    };
     use proptest::prelude::*;
 
     use super::*;
-
-    fn all_versions<C: Call>(bytes: &[u8]) -> Vec<Result<C::Answer, FrameError>> {
-        let decode_as = |version| {
-            let id = CallId { version, correlation: 7 };
-            let mut frame = vec![0, 0, 0, 7];
-            if C::Answer::header_version(version) == 1 {
-                frame.push(0);
-            }
-            frame.extend_from_slice(bytes);
-            decode::<C>(frame.into(), id)
-        };
-        C::VERSIONS.map(decode_as).collect()
-    }
 
     fn refusals<C: Call>(bytes: &[u8]) -> Vec<FrameError> {
         all_versions::<C>(bytes).into_iter().filter_map(Result::err).collect()

@@ -17,3 +17,5 @@ pub(crate) mod login;
 pub(crate) mod call;
 pub(crate) mod frame;
 pub(crate) mod shape;
+
+pub use frame::understand;
