@@ -37,6 +37,7 @@ impl World {
             43..110 => self.ask(),
             110..124 => self.monitor.change(&mut self.outside),
             124..125 => self.monitor.away_until = self.later(30),
+            150..162 => self.cut(),
             125..150 => forge::forge(&mut self.outside),
             _ => {}
         }
@@ -73,6 +74,23 @@ impl World {
         note(None, || format!("process {pid} freezes until {:?}", until.as_duration()));
         self.outside.seen.freezes += 1;
         self.processes.get_mut(&pid).expect("it is there").frozen_until = until;
+    }
+
+    /// A process is cut off from the brokers, in one direction or in both, neither at once nor for as
+    /// long.
+    fn cut(&mut self) {
+        let (from, until, deaf) = (self.later(4), self.later(25), self.later(12));
+        let Some(pid) = self.some_process() else { return };
+        note(None, || {
+            format!("process {pid} is not heard from {from:?} to {until:?}, deaf until {deaf:?}")
+        });
+        self.outside.seen.cuts += 1;
+        let now = self.outside.now;
+        match self.outside.rng.random_range(0..4) {
+            0 => self.outside.network.cut(pid, now..until, now),
+            1 => self.outside.network.cut(pid, now..now, deaf),
+            _ => self.outside.network.cut(pid, from..until, deaf),
+        }
     }
 
     fn drain(&mut self) {

@@ -15,6 +15,8 @@ pub(crate) struct Object {
     pub(crate) footer: Footer,
     /// Whether it holds the records of its range; else they are gone.
     pub(crate) has_rows: bool,
+    /// Whether its writer owned the partition when it was stored.
+    pub(crate) is_owners: bool,
 }
 
 /// What a put found.

@@ -1,5 +1,7 @@
 //! Pure. The way to the brokers and to the sink: it delays, reorders, repeats and loses, on the way there and on the way back.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
@@ -53,12 +55,17 @@ struct Flight<T> {
 pub(crate) struct Network {
     there: Vec<Flight<Parcel>>,
     back: Vec<Flight<Receipt>>,
+    /// Processes that the brokers do not hear from one moment to another, and that do not hear the
+    /// brokers until then.
+    unheard: BTreeMap<u32, Range<Moment>>,
+    deaf: BTreeMap<u32, Moment>,
     pub(crate) is_bad: bool,
 }
 
 impl Network {
     pub(crate) fn new() -> Self {
-        Self { there: vec![], back: vec![], is_bad: true }
+        let (there, back) = (vec![], vec![]);
+        Self { there, back, unheard: BTreeMap::new(), deaf: BTreeMap::new(), is_bad: true }
     }
 
     pub(crate) fn send(&mut self, pid: u32, what: Parcel, now: Moment, rng: &mut ChaCha8Rng) {
@@ -74,6 +81,10 @@ impl Network {
 
     fn post(&mut self, pid: u32, what: Parcel, now: Moment, rng: &mut ChaCha8Rng) {
         let mut due = now + self.delay(rng);
+        let unheard = self.unheard.get(&pid).filter(|unheard| unheard.contains(&now));
+        if let (Some(unheard), Parcel::Record { .. }) = (unheard, &what) {
+            due = unheard.end.max(due);
+        }
         if !self.is_bad {
             // One producer's records keep their order.
             let before = self.there.iter().filter(|flight| flight.pid == pid);
@@ -91,6 +102,18 @@ impl Network {
         Duration::from_millis(rng.random_range(0..ms_max))
     }
 
+    /// The connection to the brokers is held in one direction, or in both.
+    pub(crate) fn cut(&mut self, pid: u32, unheard: Range<Moment>, deaf: Moment) {
+        self.unheard.insert(pid, unheard);
+        self.deaf.insert(pid, deaf);
+    }
+
+    /// All connections are whole again.
+    pub(crate) fn heal(&mut self) {
+        self.is_bad = false;
+        (self.unheard, self.deaf) = (BTreeMap::new(), BTreeMap::new());
+    }
+
     /// What arrives now, and from which process, in no particular order.
     pub(crate) fn arrived(&mut self, now: Moment) -> Option<(u32, Parcel)> {
         let index = self.there.iter().position(|flight| flight.due <= now)?;
@@ -102,7 +125,10 @@ impl Network {
         if self.is_bad && rng.random_ratio(1, 12) {
             return; // It was done, and nobody hears of it.
         }
-        let due = now + self.delay(rng);
+        let mut due = now + self.delay(rng);
+        if !matches!(what, Receipt::Put { .. }) {
+            due = self.deaf.get(&pid).copied().unwrap_or_default().max(due);
+        }
         self.back.push(Flight { due, pid, what });
     }
 

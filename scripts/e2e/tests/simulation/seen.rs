@@ -44,6 +44,7 @@ seen! {
     leader_kills,
     leader_freezes,
     drains,
+    cuts,
     volumes,
     clock_steps,
     topics_grown,

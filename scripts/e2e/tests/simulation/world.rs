@@ -12,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::fleet::Processes;
 use super::history::{self, Invariant, broken, note};
 use super::kafka::Record;
-use super::lake::Put;
+use super::lake::{Object, Put};
 use super::monitor::Monitor;
 use super::network::{Parcel, Receipt, Said};
 use super::orchestrator::Orchestrator;
@@ -149,7 +149,7 @@ impl World {
     fn deliver(&mut self) {
         let now = self.outside.now;
         while let Some((pid, parcel)) = self.outside.network.arrived(now) {
-            if let Some(receipt) = self.arrive(parcel) {
+            if let Some(receipt) = self.arrive(pid, parcel) {
                 let Outside { network, rng, .. } = &mut self.outside;
                 network.answer(pid, receipt, now, rng);
             }
@@ -180,8 +180,8 @@ impl World {
     }
 
     /// A broker or the sink does what it was asked.
-    fn arrive(&mut self, parcel: Parcel) -> Option<Receipt> {
-        let Outside { kafka, lake, seen, .. } = &mut self.outside;
+    fn arrive(&mut self, pid: u32, parcel: Parcel) -> Option<Receipt> {
+        let Outside { kafka, lake, seen, now, .. } = &mut self.outside;
         match parcel {
             Parcel::Record { to, payload, said } => {
                 let next = kafka.append(to, Record::sound(payload));
@@ -208,7 +208,9 @@ impl World {
                 Some(Receipt::Commit { partition, commit })
             }
             Parcel::Put { lane, object } => {
-                let put = lake.put((*object).clone(), kafka);
+                let is_owners =
+                    self.processes.get(&pid).is_some_and(|p| p.has(&lane) && p.holds_lease(*now));
+                let put = lake.put(Object { is_owners, ..(*object).clone() }, kafka);
                 seen.puts += u64::from(matches!(put, Put::Stored));
                 Some(Receipt::Put { lane, object, put })
             }

@@ -206,7 +206,7 @@ impl Lane {
             term: self.opening.lane.since,
             nonce: Nonce::from_rng(&mut outside.rng),
         };
-        let object = Object { footer, has_rows };
+        let object = Object { footer, has_rows, is_owners: false };
         self.send(&object, hands, outside);
         let pending = Pending { object, put_at: hands.now, accept: None };
         if let Phase::Open(writer) = &mut self.phase {

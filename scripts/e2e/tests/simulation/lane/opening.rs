@@ -84,12 +84,15 @@ impl Lane {
         Ok(Writer { end, newest_object, fill, pending: None, gap })
     }
 
-    /// I5: what a clean release says is the chain's end, but for what a zombie of an older term wrote.
+    /// I5: what a clean release says is the chain's end, but for what a zombie of an older term wrote
+    /// since. An opening that was interrupted may have recorded a gap.
     fn check_clean(&self, offset: u64, chain: &[Object], hands: &Hands<'_>) {
         let since = self.opening.lane.since;
         let end = chain.last().map_or(0, |object| object.footer.to);
         let mut later = chain.iter().rev().take_while(|object| object.footer.from >= offset);
-        if hands.holds && (offset > end || later.any(|object| object.footer.term >= since)) {
+        let is_no_zombies =
+            |object: &Object| object.footer.term >= since || object.is_owners && object.has_rows;
+        if hands.holds && (offset > end || later.any(is_no_zombies)) {
             let text =
                 format!("a clean hand-over says {offset} to {since}, the chain ends at {end}");
             broken(Invariant::I5, Some(self.partition()), text);

@@ -103,13 +103,17 @@ impl Process {
         self.frozen_until <= now
     }
 
-    pub(crate) fn holds_lease(&self, outside: &Outside) -> bool {
-        self.lease.clone().holds(self.now(outside))
+    pub(crate) fn holds_lease(&self, now: Moment) -> bool {
+        self.lease.clone().holds(now + self.ahead)
+    }
+
+    pub(crate) fn has(&self, lane: &LaneId) -> bool {
+        self.lanes.contains_key(lane)
     }
 
     /// Whether it may write to the partition at this moment.
     pub(crate) fn owns(&self, partition: &TopicPartition, outside: &Outside) -> bool {
-        self.open_lane(partition).is_some() && self.holds_lease(outside)
+        self.open_lane(partition).is_some() && self.holds_lease(outside.now)
     }
 
     pub(crate) fn open_lane(&self, partition: &TopicPartition) -> Option<&Lane> {
@@ -262,7 +266,7 @@ impl Process {
         }
         let index = outside.rng.random_range(0..self.lanes.len());
         let id = self.lanes.keys().nth(index).cloned().expect("within bounds");
-        let holds = self.holds_lease(outside);
+        let holds = self.holds_lease(outside.now);
         let (mut hands, lanes) = self.hands(holds, outside);
         let event = lanes.get_mut(&id)?.turn(&mut hands, outside);
         self.lane_says(id, event?, outside)
@@ -326,7 +330,7 @@ impl Process {
                 self.offsets.acknowledge(&partition, commit, now);
             }
             Receipt::Put { lane: id, object, put } => {
-                let holds = self.holds_lease(outside);
+                let holds = self.holds_lease(outside.now);
                 let (mut hands, lanes) = self.hands(holds, outside);
                 let event = lanes.get_mut(&id)?.answered(&object, &put, &mut hands, outside);
                 return self.lane_says(id, event?, outside);
