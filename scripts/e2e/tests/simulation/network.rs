@@ -108,8 +108,10 @@ impl Network {
         self.deaf.insert(pid, deaf);
     }
 
-    /// All connections are whole again.
-    pub(crate) fn heal(&mut self) {
+    /// All connections are whole again, and what waited arrives.
+    pub(crate) fn heal(&mut self, now: Moment) {
+        self.there.iter_mut().for_each(|flight| flight.due = flight.due.min(now));
+        self.back.iter_mut().for_each(|flight| flight.due = flight.due.min(now));
         self.is_bad = false;
         (self.unheard, self.deaf) = (BTreeMap::new(), BTreeMap::new());
     }

@@ -73,7 +73,7 @@ impl World {
         self.is_bad = false;
         self.clicks_back_at = self.outside.now;
         self.create_topic_anew();
-        self.outside.network.heal();
+        self.outside.network.heal(self.outside.now);
         self.outside.is_sink_bad = false;
         self.monitor.away_until = Moment::default();
         for process in self.processes.values_mut() {
