@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use common::chain::Chain;
+use common::identity::TopicId;
 use common::kafka::clients::KafkaClients;
 use common::kafka::reader::{LogRange, ReaderError, Start, TopicReader, TopicRecord};
 use common::partition::TopicPartition;
@@ -40,6 +41,7 @@ pub struct Control {
     commands: TopicReader,
     leaders: TopicReader,
     inbox: Inbox,
+    controller_topic_id: TopicId,
     generation: Option<Generation>,
 }
 
@@ -61,6 +63,7 @@ impl Control {
     pub async fn open(
         clients: &KafkaClients,
         own: TopicPartition,
+        controller_topic_id: TopicId,
         is_by_hand: bool,
     ) -> Result<Self, ReaderError> {
         let partition_0 = TopicPartition::new(own.topic(), 0);
@@ -69,9 +72,10 @@ impl Control {
         let from = if is_by_hand { range.start } else { range.end };
         commands.restart(Start::Offset(from))?;
         let leaders = TopicReader::open(clients, partition_0, Start::End)?;
-        let generation = find_leader(&leaders).await?;
+        let generation = find_leader(&leaders, controller_topic_id).await?;
         info!(generation = generation.map(|generation| generation.0), "looked for a leader");
-        Ok(Self { commands, leaders, inbox: Inbox::new(is_by_hand), generation })
+        let inbox = Inbox::new(is_by_hand, controller_topic_id);
+        Ok(Self { commands, leaders, inbox, controller_topic_id, generation })
     }
 
     /// The generation that led last, if any ever did.
@@ -82,10 +86,10 @@ impl Control {
     /// Begins to listen.
     pub fn listen(self) -> (Listening, mpsc::UnboundedReceiver<Heard>) {
         let (told, heard) = mpsc::unbounded_channel();
-        let Self { commands, leaders, inbox, .. } = self;
+        let Self { commands, leaders, inbox, controller_topic_id, .. } = self;
         let tasks = [
             tokio::spawn(hear_commands(commands, inbox, told.clone())),
-            tokio::spawn(hear_leaders(leaders, told)),
+            tokio::spawn(hear_leaders(leaders, controller_topic_id, told)),
         ];
         (Listening { tasks }, heard)
     }
@@ -111,10 +115,10 @@ async fn hear_commands(reader: TopicReader, mut inbox: Inbox, told: mpsc::Unboun
     }
 }
 
-async fn hear_leaders(reader: TopicReader, told: mpsc::UnboundedSender<Heard>) {
+async fn hear_leaders(reader: TopicReader, id: TopicId, told: mpsc::UnboundedSender<Heard>) {
     loop {
         let heard = match reader.next().await {
-            Ok(record) => match leader_sign(record.offset, &envelope(record)) {
+            Ok(record) => match leader_sign(id, record.offset, &envelope(record)) {
                 Some(LeaderSign::Alive(generation)) => Heard::LeaderAlive(generation),
                 // It is obeyed when it speaks on our own partition, but it shows that one lives.
                 Some(LeaderSign::Started(generation)) => Heard::LeaderAlive(generation),
@@ -131,13 +135,13 @@ async fn hear_leaders(reader: TopicReader, told: mpsc::UnboundedSender<Heard>) {
 
 /// Looks through partition 0 from ever further back until a leader shows, always on to the end, and
 /// leaves the reader there.
-async fn find_leader(reader: &TopicReader) -> Result<Option<Generation>, ReaderError> {
+async fn find_leader(reader: &TopicReader, id: TopicId) -> Result<Option<Generation>, ReaderError> {
     let mut distance = FIRST_LOOK;
     loop {
         let LogRange { start, end } = reader.log_range(RANGE_PATIENCE).await?;
         let from = end.saturating_sub(distance).max(start);
         reader.restart(Start::Offset(from))?;
-        let found = highest_generation(reader, from, end).await?;
+        let found = highest_generation(reader, id, from, end).await?;
         if found.is_some() || from == start {
             reader.restart(Start::Offset(end))?;
             return Ok(found);
@@ -148,6 +152,7 @@ async fn find_leader(reader: &TopicReader) -> Result<Option<Generation>, ReaderE
 
 async fn highest_generation(
     reader: &TopicReader,
+    id: TopicId,
     from: u64,
     end: u64,
 ) -> Result<Option<Generation>, ReaderError> {
@@ -161,7 +166,7 @@ async fn highest_generation(
         let record =
             record.inspect_err(|error| debug!(error = %Chain(error), "lost partition 0"))?;
         next = record.offset + 1;
-        let sign = leader_sign(record.offset, &envelope(record));
+        let sign = leader_sign(id, record.offset, &envelope(record));
         highest = highest.max(sign.map(|sign| match sign {
             LeaderSign::Started(generation) | LeaderSign::Alive(generation) => generation,
         }));

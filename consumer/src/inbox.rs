@@ -1,6 +1,7 @@
 //! Pure. What the records of the controller topic mean to a consumer; what it must not obey is refused.
 
 use common::chain::Chain;
+use common::identity::TopicId;
 use common::messages::Message;
 use common::messages::chunk::{Assembler, CHUNK, ChunkHeader};
 use common::messages::codec::{DecodeError, EVENT_TYPE, decode};
@@ -46,12 +47,13 @@ pub struct Envelope {
 #[derive(Debug)]
 pub struct Inbox {
     is_by_hand: bool,
+    controller_topic_id: TopicId,
     chunks: Assembler,
 }
 
 impl Inbox {
-    pub fn new(is_by_hand: bool) -> Self {
-        Self { is_by_hand, chunks: Assembler::default() }
+    pub fn new(is_by_hand: bool, controller_topic_id: TopicId) -> Self {
+        Self { is_by_hand, controller_topic_id, chunks: Assembler::default() }
     }
 
     /// Takes one record; `None` if it is a part of a message that is not complete.
@@ -87,6 +89,12 @@ impl Inbox {
 
     fn command(&self, message: Message) -> Result<Command, (RefusalClass, &'static str)> {
         match message {
+            // Its generation is an offset of that topic, and means nothing here.
+            Message::LeaderStarted(started)
+                if started.controller_topic_id != self.controller_topic_id =>
+            {
+                Err((RefusalClass::StaleGeneration, "it leads by another controller topic"))
+            }
             Message::LeaderStarted(started) => started
                 .generation
                 .map(Command::LeaderStarted)
@@ -120,12 +128,14 @@ impl Inbox {
     }
 }
 
-/// What the record at `offset` of partition 0 says about who leads, if anything.
-pub fn leader_sign(offset: u64, record: &Envelope) -> Option<LeaderSign> {
+/// What the record at `offset` of partition 0 of the topic `id` says about who leads, if anything.
+pub fn leader_sign(id: TopicId, offset: u64, record: &Envelope) -> Option<LeaderSign> {
     if record.chunk.is_some() {
         return None; // Only snapshots are that large.
     }
     match decode(record.event_type.as_deref(), record.value.as_deref()?).ok()? {
+        // Of a topic that was deleted since.
+        Message::LeaderStarted(started) if started.controller_topic_id != id => None,
         Message::LeaderStarted(_) => Some(LeaderSign::Started(Generation(offset))),
         Message::LeaderAlive(alive) => Some(LeaderSign::Alive(alive.generation)),
         Message::Assign(_)
@@ -159,7 +169,7 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::identity::{Nonce, TopicId};
+    use common::identity::Nonce;
     use common::messages::Extra;
     use common::messages::command::{LeaderAlive, LeaderStarted};
     use uuid::Uuid;
@@ -175,12 +185,16 @@ mod tests {
         Envelope { event_type, chunk: None, value: Some(text.into()) }
     }
 
+    fn topic(number: u128) -> TopicId {
+        TopicId(Uuid::from_u128(number))
+    }
+
     fn started(generation: Option<Generation>) -> LeaderStarted {
         LeaderStarted {
             nonce: Nonce(1),
             author: "a".into(),
             generation,
-            controller_topic_id: TopicId(Uuid::from_u128(1)),
+            controller_topic_id: topic(1),
             extra: Extra::new(),
         }
     }
@@ -193,17 +207,17 @@ mod tests {
     #[test]
     fn only_a_leader_is_obeyed_unless_the_consumer_is_led_by_hand() {
         let request = json("StartConsuming", r#"{"topic":"orders"}"#);
-        let refused = Inbox::new(false).take(request.clone()).unwrap_err();
+        let refused = Inbox::new(false, topic(1)).take(request.clone()).unwrap_err();
         assert_eq!(refused.class, RefusalClass::NotForConsumers);
-        let taken = Inbox::new(true).take(request).unwrap();
+        let taken = Inbox::new(true, topic(1)).take(request).unwrap();
         assert!(matches!(taken, Some(Command::Start(start)) if start.topic == "orders"));
-        let led = Inbox::new(false).take(envelope(started(Some(Generation(7)))));
+        let led = Inbox::new(false, topic(1)).take(envelope(started(Some(Generation(7)))));
         assert_eq!(led, Ok(Some(Command::LeaderStarted(Generation(7)))));
     }
 
     #[test]
     fn what_cannot_be_obeyed_is_refused_by_class() {
-        let class = |record| Inbox::new(true).take(record).unwrap_err().class;
+        let class = |record| Inbox::new(true, topic(1)).take(record).unwrap_err().class;
         assert_eq!(class(json("Dance", "{}")), RefusalClass::UnknownKind);
         assert_eq!(class(json("Assign", "{}")), RefusalClass::Malformed);
         assert_eq!(class(json("Assign", "nonsense")), RefusalClass::Malformed);
@@ -214,13 +228,23 @@ mod tests {
         assert_eq!(class(Envelope { chunk, ..envelope(alive()) }), RefusalClass::Malformed);
     }
 
+    /// Else a leader of a topic that was deleted, who wakes and writes to the new one of that name,
+    /// makes consumers deaf to the new one's leader: its generations are smaller.
+    #[test]
+    fn a_leader_by_another_controller_topic_leads_nobody() {
+        let other = || envelope(started(Some(Generation(7))));
+        let refused = Inbox::new(false, topic(2)).take(other()).unwrap_err();
+        assert_eq!(refused.class, RefusalClass::StaleGeneration);
+        assert_eq!(leader_sign(topic(2), 42, &other()), None);
+    }
+
     #[test]
     fn on_partition_0_the_offset_is_the_generation() {
-        let sign = leader_sign(42, &envelope(started(None)));
+        let sign = leader_sign(topic(1), 42, &envelope(started(None)));
         assert_eq!(sign, Some(LeaderSign::Started(Generation(42))));
-        let sign = leader_sign(43, &envelope(alive()));
+        let sign = leader_sign(topic(1), 43, &envelope(alive()));
         assert_eq!(sign, Some(LeaderSign::Alive(Generation(7))));
-        assert_eq!(leader_sign(44, &json("StateQuery", "{}")), None);
-        assert_eq!(leader_sign(45, &json("Dance", "{}")), None);
+        assert_eq!(leader_sign(topic(1), 44, &json("StateQuery", "{}")), None);
+        assert_eq!(leader_sign(topic(1), 45, &json("Dance", "{}")), None);
     }
 }

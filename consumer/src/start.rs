@@ -94,7 +94,9 @@ impl Process<'_> {
         let belonging = Belonging { consumer, group: args.group.group_id.clone(), cluster_id };
         let (volume, found) = self.volume(&belonging).await?;
         let controller = TopicPartition::new(&args.names.topics().controller, args.consumer);
-        let control = Control::open(&clients, controller.clone(), args.by_hand).await?;
+        let control =
+            Control::open(&clients, controller.clone(), controller_topic_id, args.by_hand);
+        let control = control.await?;
         let beating = self.beating(&clients, process_started_ms, volume.is_some())?;
         let incarnation = Incarnation::from_rng(&mut self.rng);
         let context = self.context(&clients, wire, tables, controller_topic_id)?;

@@ -1,16 +1,17 @@
 //! Parquet objects: one conditional put per batch, chained by their offsets, so that each record is stored once.
 //!
 //! ```text
-//!  open: chain (where it ends) ──> write: object (bytes) ──> writer (put) ──> verdict (name taken)
+//!  open: chain (where it ends), start (where to go on) ──> write: object (bytes) ──> writer (put) ──> verdict (name taken)
 //! ```
 
 pub mod footer;
 pub mod object;
+pub mod start;
+pub mod verdict;
 
 mod chain;
 mod naming;
 mod table;
-mod verdict;
 mod writer;
 
 pub use footer::{Footer, FooterError, read_footer};

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use common::identity::{Nonce, TableId};
 use rand::rngs::ChaCha8Rng;
 
-use super::chain::{self, Start};
+use super::chain;
 use super::footer::{Footer, FooterError, footer_size, read_footer};
 use super::object::Compression;
+use super::start::Beginning;
 use super::writer::ParquetWriter;
 use crate::sink::store::{Store, StoreError};
 use crate::sink::{OpenRequest, Opened, SealedBatch, SinkError, Writer};
@@ -79,7 +80,7 @@ impl ParquetTable {
     /// Finds the end of the partition's chain, fills what lies between it and where reading begins.
     pub async fn open(&self, request: OpenRequest) -> Result<Opened, SinkError> {
         let start = chain::start(self, &request).await?;
-        let Start { fill, gap, overruled, .. } = start.clone();
+        let Beginning { fill, gap, overruled } = start.beginning.clone();
         let mut writer = ParquetWriter::new(self.clone(), start, &request);
         self.store
             .sweep(writer.stem())

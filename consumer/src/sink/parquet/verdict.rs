@@ -6,7 +6,7 @@ use super::footer::Footer;
 
 /// What to do about the object that has the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// The very object: an answer was lost.
     Own,
     /// An earlier owner's: it stands, and what it covers must not be written again.
@@ -20,7 +20,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges what was found at the place of `wanted`.
-pub(super) fn judge(wanted: &Footer, found: &Footer) -> Verdict {
+pub fn judge(wanted: &Footer, found: &Footer) -> Verdict {
     if found.nonce == wanted.nonce {
         return Verdict::Own;
     }

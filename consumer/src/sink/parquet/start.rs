@@ -1,0 +1,151 @@
+//! Pure. Where a new owner of a partition begins, by what Kafka, the last owner and the chain say.
+
+use std::ops::Range;
+
+use common::identity::TableId;
+use common::position::Position;
+
+use super::footer::Footer;
+use crate::sink::{BlockedReason, OpenRequest, SinkError};
+
+/// What others than the chain say about the partition, as far as it holds for this topic and table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Claims {
+    hand_over: Option<Position>,
+    is_clean: bool,
+    /// The hand-over stands in the table that an ordered change left behind.
+    is_bridge: bool,
+    committed: Option<u64>,
+    /// First offset of the object that the commit names.
+    object: Option<u64>,
+    /// A committed offset that a person set.
+    by_person: Option<u64>,
+}
+
+/// Where reading begins behind the chain's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// To be covered by an object without rows before anything else.
+    pub fill: Option<Range<u64>>,
+    /// What of that is lost, because it was to be read and the log no longer has it.
+    pub gap: Option<Range<u64>>,
+    pub overruled: Option<u64>,
+}
+
+impl Claims {
+    /// # Errors
+    /// If a position belongs to another table, and no change of table was ordered.
+    pub fn of(table: TableId, request: &OpenRequest) -> Result<Self, SinkError> {
+        let mut claims = Self::default();
+        if let Some(hand_over) = &request.hand_over
+            && let Some(position) = hand_over.position.filter(|p| p.topic_id == request.topic_id)
+        {
+            claims.is_bridge = position.table_id != Some(table);
+            if claims.is_bridge && !request.has_changed_table {
+                return Err(other_table(request, "the hand-over", position.table_id));
+            }
+            claims.hand_over = Some(position);
+            claims.is_clean = hand_over.clean;
+        }
+        let Some(committed) = request.committed else {
+            return Ok(claims);
+        };
+        let Some(metadata) = committed.metadata else {
+            claims.by_person = Some(committed.offset);
+            return Ok(claims);
+        };
+        if metadata.topic_id != request.topic_id {
+            return Ok(claims);
+        }
+        if metadata.table_id == Some(table) {
+            claims.committed = Some(committed.offset);
+            claims.object = metadata.object;
+        } else if !request.has_changed_table {
+            return Err(other_table(request, "the committed offset", metadata.table_id));
+        }
+        Ok(claims)
+    }
+
+    /// First offset of the newest object, as far as the commit names it.
+    pub fn object(&self) -> Option<u64> {
+        self.object
+    }
+
+    /// The position of a clean hand-over, which is the chain's end without looking.
+    pub fn trusted(&self) -> Option<Position> {
+        let position = self.hand_over.filter(|_| self.is_clean && !self.is_bridge)?;
+        let is_ahead = self.committed.is_some_and(|committed| committed > position.offset);
+        (!is_ahead).then_some(position)
+    }
+
+    /// A position ahead of the chain belongs to another one: nothing goes on by itself.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub fn check_not_ahead(&self, request: &OpenRequest, end: u64) -> Result<(), SinkError> {
+        let handed_over =
+            self.hand_over.filter(|_| !self.is_bridge).map(|position| position.offset);
+        for (what, offset) in
+            [("the hand-over", handed_over), ("the committed offset", self.committed)]
+        {
+            if let Some(offset) = offset.filter(|offset| *offset > end) {
+                return Err(blocked(request, BlockedReason::AheadOfChain { what, offset, end }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reading begins at the chain's end, or further on where nothing before is to be read or can be.
+    pub fn begin(&self, request: &OpenRequest, end: u64) -> Beginning {
+        let bridge = self.hand_over.filter(|_| self.is_bridge).map(|position| position.offset);
+        let is_known = end > 0 || self.hand_over.is_some() || self.committed.is_some();
+        let by_person = self.by_person.filter(|_| !is_known);
+        let from = [bridge, by_person].into_iter().flatten().fold(end, u64::max);
+        let begin = from.max(request.log_start);
+        // What nobody had begun to read is not missed.
+        let has_begun = is_known || by_person.is_some();
+        Beginning {
+            fill: (begin > end).then_some(end..begin),
+            gap: (has_begun && begin > from).then_some(from..begin),
+            overruled: self.by_person.filter(|offset| is_known && *offset != end),
+        }
+    }
+}
+
+/// Whether the chain's last object, at `path` and of the offset `from`, is one to go on behind.
+///
+/// # Errors
+/// If it is of another table, unusable, or written under a later term.
+pub fn check_last(
+    table: TableId,
+    request: &OpenRequest,
+    path: &str,
+    footer: &Footer,
+    from: u64,
+) -> Result<(), SinkError> {
+    let unusable =
+        |problem: String| blocked(request, BlockedReason::Object { object: path.into(), problem });
+    if footer.table_id != table {
+        return Err(other_table(request, "the last object", Some(footer.table_id)));
+    }
+    if footer.topic_id != request.topic_id || footer.partition != request.partition {
+        let problem = format!("its footer names {} of topic {}", footer.partition, footer.topic_id);
+        return Err(unusable(problem));
+    }
+    if footer.from != from {
+        return Err(unusable(format!("its footer says that it begins at {}", footer.from)));
+    }
+    if footer.controller_topic_id == request.controller_topic_id && footer.term > request.term {
+        return Err(SinkError::Fenced { partition: request.partition.clone(), by: footer.term });
+    }
+    Ok(())
+}
+
+fn other_table(request: &OpenRequest, what: &'static str, other: Option<TableId>) -> SinkError {
+    let other = other.map_or("a sink without tables".into(), |id| format!("the table {id}"));
+    blocked(request, BlockedReason::OtherTable { what, other })
+}
+
+pub(super) fn blocked(request: &OpenRequest, reason: BlockedReason) -> SinkError {
+    SinkError::Blocked { partition: request.partition.clone(), reason }
+}

@@ -1,0 +1,61 @@
+//! Pure. What every process deals with: the brokers, the sink, the way to them, and chance.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::moment::{Moment, Timestamp};
+use common::partition::TopicPartition;
+use rand::rngs::ChaCha8Rng;
+
+use super::kafka::Kafka;
+use super::lake::Lake;
+use super::network::{Network, Parcel};
+use super::seen::Seen;
+
+#[derive(Debug)]
+pub(crate) struct Outside {
+    pub(crate) kafka: Kafka,
+    pub(crate) lake: Lake,
+    pub(crate) network: Network,
+    pub(crate) rng: ChaCha8Rng,
+    pub(crate) seen: Seen,
+    pub(crate) now: Moment,
+    /// Milliseconds by which the calendar is wrong.
+    pub(crate) calendar_ms: i64,
+    /// Whether openings may fail.
+    pub(crate) is_sink_bad: bool,
+    /// Offsets that were reported as gone, from and to.
+    pub(crate) gaps: BTreeMap<TopicPartition, Vec<(u64, u64)>>,
+    pids: u32,
+}
+
+impl Outside {
+    pub(crate) fn new(consumers: u32, rng: ChaCha8Rng) -> Self {
+        Self {
+            kafka: Kafka::new(consumers),
+            lake: Lake::default(),
+            network: Network::new(),
+            rng,
+            seen: Seen::default(),
+            now: Moment::since_boot(Duration::from_secs(1_000)),
+            calendar_ms: 0,
+            is_sink_bad: true,
+            gaps: BTreeMap::new(),
+            pids: 0,
+        }
+    }
+
+    pub(crate) fn next_pid(&mut self) -> u32 {
+        self.pids += 1;
+        self.pids
+    }
+
+    pub(crate) fn timestamp(&self) -> Timestamp {
+        let since_boot = i64::try_from(self.now.as_duration().as_millis()).unwrap();
+        Timestamp(1_700_000_000_000 + since_boot + self.calendar_ms)
+    }
+
+    pub(crate) fn send(&mut self, pid: u32, parcel: Parcel) {
+        self.network.send(pid, parcel, self.now, &mut self.rng);
+    }
+}

@@ -1,0 +1,100 @@
+//! Pure. What a process reads on the controller topic: who leads, and what it is told.
+
+use common::messages::Message;
+use common::messages::command::Assign;
+use common::term::{Generation, Term};
+use consumer::inbox::{Command, Envelope, LeaderSign, leader_sign};
+use consumer::ownership::{Event, LaneId};
+
+use super::super::history::{Invariant, broken, note};
+use super::super::kafka::{Kafka, Payload, controller_topic_id};
+use super::super::outside::Outside;
+use super::Process;
+
+impl Process {
+    /// Who led last, by partition 0: looked up some time after the own partition's end was.
+    pub(super) fn find_leader(&mut self, kafka: &Kafka) {
+        self.is_starting = false;
+        let mut found: Option<Generation> = None;
+        for (offset, record) in (0u64..).zip(&kafka.controller[0]) {
+            let sign = match &record.payload {
+                Payload::Whole(message) => match &**message {
+                    Message::LeaderStarted(_) => Some(LeaderSign::Started(Generation(offset))),
+                    Message::LeaderAlive(alive) => Some(LeaderSign::Alive(alive.generation)),
+                    _ => None,
+                },
+                Payload::Raw(raw) => leader_sign(controller_topic_id(), offset, &raw.envelope()),
+            };
+            found = found.max(sign.map(|sign| match sign {
+                LeaderSign::Started(generation) | LeaderSign::Alive(generation) => generation,
+            }));
+        }
+        if let Some(generation) = found {
+            self.ownership.handle(Event::LeaderStarted(generation));
+        }
+    }
+
+    pub(super) fn read_command(&mut self, outside: &mut Outside) {
+        let log = &outside.kafka.controller[self.consumer.0 as usize];
+        let Some(record) = log.get(self.cursor).cloned() else { return };
+        self.cursor += 1;
+        let before = record.forged.map(|_| self.trace());
+        let command = match &record.payload {
+            Payload::Raw(raw) => self.inbox.take(raw.envelope()),
+            Payload::Whole(message) => match &**message {
+                Message::Assign(assign) => Ok(Some(Command::Assign(assign.clone()))),
+                other => {
+                    let event_type = Some(other.kind().name().to_owned());
+                    let value = Some(other.encode());
+                    self.inbox.take(Envelope { event_type, chunk: None, value })
+                }
+            },
+        };
+        match command {
+            Ok(Some(Command::Assign(assign))) => {
+                note(None, || format!("process {} reads {}", self.pid, shown(&assign)));
+                self.tell(Event::Assign(assign), outside);
+            }
+            Ok(Some(Command::LeaderStarted(generation))) => {
+                self.tell(Event::LeaderStarted(generation), outside);
+            }
+            Ok(Some(Command::Start(_) | Command::Stop(_))) => {
+                broken(Invariant::I8, None, "a led consumer took a request")
+            }
+            Ok(None) => {}
+            Err(_) => outside.seen.refused += 1,
+        }
+        if let (Some(what), Some(before)) = (record.forged, before) {
+            outside.seen.forged += 1;
+            let after = self.trace();
+            if before != after {
+                let text = format!("{what} changed what {} does", self.consumer);
+                note(None, || format!("{before:?} became {after:?}"));
+                broken(Invariant::I8, None, text);
+            }
+        }
+    }
+
+    /// All that a command may change.
+    fn trace(&self) -> (Option<Term>, bool, Vec<(LaneId, bool)>) {
+        let lanes = self.lanes.iter().map(|(id, lane)| (id.clone(), lane.is_stopping())).collect();
+        (self.ownership.term(), self.ownership.is_draining(), lanes)
+    }
+}
+
+/// A command in one line.
+pub(crate) fn shown(assign: &Assign) -> String {
+    let given = assign.partitions().map(|(partition, _, given)| {
+        let hand_over = given.hand_over.as_ref();
+        let offset = hand_over.and_then(|given| given.position).map(|position| position.offset);
+        let clean = hand_over.is_some_and(|given| given.clean);
+        format!(
+            "{partition} since {} at {offset:?}{}",
+            given.since,
+            if clean { " clean" } else { "" }
+        )
+    });
+    let given: Vec<_> = given.collect();
+    let end = if assign.end { ", to end" } else { "" };
+    format!("Assign {} to {:?}: [{}]{end}", assign.term, assign.incarnation, given.join(", "))
+}

@@ -1,0 +1,101 @@
+//! Pure. One fault in a world that is sound: for how long does a partition have no owner?
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::identity::ConsumerId;
+use common::messages::Extra;
+use common::messages::request::StartConsuming;
+use common::partition::TopicPartition;
+use rand::RngExt as _;
+
+use super::history::{Invariant, broken, note};
+use super::world::World;
+
+/// Everybody gets something done so often that no time is lost by the simulation itself.
+const STEP_MS: u64 = 12;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// A partition moves as people asked.
+    Move,
+    Crash,
+    LeaderCrash,
+    BothCrash,
+}
+
+impl Fault {
+    const ALL: [Self; 4] = [Self::Move, Self::Crash, Self::LeaderCrash, Self::BothCrash];
+
+    /// I6: how long a partition may be without an owner.
+    fn unowned_max(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Move | Self::LeaderCrash => 1,
+            Self::Crash => 15,
+            Self::BothCrash => 30,
+        })
+    }
+
+    /// How long it is watched.
+    fn watch(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Move => 6,
+            Self::Crash => 20,
+            Self::LeaderCrash => 25,
+            Self::BothCrash => 35,
+        })
+    }
+}
+
+impl World {
+    /// I6, by one fault; what follows is watched until all is well again.
+    pub(crate) fn suffer_one_fault(&mut self) -> (Fault, Duration) {
+        let fault = Fault::ALL[self.outside.rng.random_range(0..Fault::ALL.len())];
+        let partitions: Vec<_> = self.outside.kafka.partitions().collect();
+        let mut owned: BTreeMap<_, _> = partitions.iter().map(|p| (p, self.outside.now)).collect();
+        let began = self.outside.now;
+        note(None, || format!("a single fault: {fault:?}"));
+        self.inflict_one(fault, &partitions);
+        let mut longest = Duration::ZERO;
+        while self.outside.now.saturating_since(began) < fault.watch() {
+            self.go_on(STEP_MS);
+            let now = self.outside.now;
+            for (partition, owned_at) in &mut owned {
+                let unowned = now.saturating_since(*owned_at);
+                longest = longest.max(unowned);
+                if unowned > fault.unowned_max() {
+                    let text = format!("{partition} has no owner for {unowned:?} after {fault:?}");
+                    broken(Invariant::I6, Some(partition), text);
+                }
+                if self.processes.values().any(|process| process.owns(partition, &self.outside)) {
+                    *owned_at = now;
+                }
+            }
+        }
+        (fault, longest)
+    }
+
+    fn inflict_one(&mut self, fault: Fault, partitions: &[TopicPartition]) {
+        if matches!(fault, Fault::LeaderCrash | Fault::BothCrash) {
+            let leader = self.orchestrators.iter().flatten().find(|o| o.is_leading());
+            let home = leader.expect("it has settled").home;
+            let back_at = self.outside.now + Duration::from_secs(100);
+            self.end_orchestrator(home, back_at);
+        }
+        if matches!(fault, Fault::Crash | Fault::BothCrash) {
+            let readers = self.processes.values().filter(|process| process.reads_anything());
+            let readers: Vec<_> = readers.map(|process| process.pid).collect();
+            let index = self.outside.rng.random_range(0..readers.len());
+            self.kill_process(readers[index]);
+        }
+        if fault == Fault::Move {
+            let partition = &partitions[self.outside.rng.random_range(0..partitions.len())];
+            let consumers: Vec<ConsumerId> =
+                self.processes.values().map(|process| process.consumer).collect();
+            let consumer = consumers[self.outside.rng.random_range(0..consumers.len())];
+            let (topic, partitions) = (partition.topic().to_owned(), vec![partition.partition()]);
+            let (consumer, extra) = (Some(consumer), Extra::new());
+            self.request(StartConsuming { topic, partitions, consumer, extra }.into());
+        }
+    }
+}
