@@ -24,6 +24,8 @@ struct Member {
     failures: u32,
     /// Since when it is to be gone, and whether it was asked by a signal.
     leaving: Option<(Moment, bool)>,
+    /// Its process is to be ended, and started again.
+    is_restarting: bool,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,12 @@ impl Fleet {
                 }
                 None => self.seen.push_back(FleetEvent::Removed { consumer }),
             },
+            // The signal reaches whoever is awake, and it drains; the rest is as with any end.
+            FleetCommand::Restart { consumer } => {
+                if let Some(member) = self.members.get_mut(&consumer) {
+                    member.is_restarting = true;
+                }
+            }
             FleetCommand::Release => self.members.clear(),
         }
     }
@@ -99,6 +107,12 @@ impl Fleet {
                 self.seen.push_back(FleetEvent::Started { consumer, pid });
             }
             let member = self.members.get_mut(&consumer).expect("it was listed");
+            if std::mem::take(&mut member.is_restarting)
+                && let Some(process) = member.pid.and_then(|pid| processes.get_mut(&pid))
+                && process.is_awake(now)
+            {
+                process.drain(outside);
+            }
             insist(member, processes, outside);
             if member.leaving.is_some() && member.pid.is_none() {
                 self.members.remove(&consumer);

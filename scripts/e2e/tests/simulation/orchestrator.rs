@@ -11,6 +11,7 @@ use common::term::Generation;
 use orchestrator::conductor::action::{Action, Destination, Note};
 use orchestrator::conductor::input::{Input, Log, Now};
 use orchestrator::conductor::{Conductor, Settings};
+use orchestrator::capacity::CapacityPolicy;
 use orchestrator::demand::DemandPolicy;
 use orchestrator::fleet::FleetCommand;
 use orchestrator::inbox::{Inbox, Received};
@@ -357,6 +358,7 @@ fn settings(pid: u32, state_dir: &str, consumers: usize) -> Settings {
         consumers_min: 2,
         consumers_max: u32::try_from(consumers).unwrap(),
         create_max: 4,
+        hold: None,
     };
     let seconds = Duration::from_secs;
     Settings {
@@ -366,6 +368,7 @@ fn settings(pid: u32, state_dir: &str, consumers: usize) -> Settings {
         controller_topic_id: controller_topic_id(),
         consumer_partitions: u32::try_from(consumers).unwrap(),
         policy: Policy::default(),
+        capacity: CapacityPolicy { configured: capacity, factor: 2 },
         demand: DemandPolicy {
             catch_up: seconds(60),
             plan_capacity: limits.plan_capacity(capacity),
