@@ -10,6 +10,7 @@ pub mod lake;
 pub mod verify;
 pub mod latency;
 pub mod harness;
+pub mod watch;
 pub mod demo;
 pub mod reaction;
 pub mod args;
