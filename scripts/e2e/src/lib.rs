@@ -12,6 +12,7 @@ pub mod latency;
 pub mod harness;
 pub mod watch;
 pub mod demo;
+pub mod chaos;
 pub mod reaction;
 pub mod args;
 pub mod run;
