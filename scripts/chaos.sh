@@ -14,7 +14,7 @@ At the end every record is verified and a report printed: docs/chaos.md says wha
 
   scripts/chaos.sh [OPTION ...]
 
-  --kills N          how many faults; from 19 on there is one of each kind  (default: 19)
+  --kills N          how many faults; from 20 on there is one of each kind  (default: 20)
   --seed N           equal seeds give equal faults                          (default: 1)
   --seconds N        spread the faults over N seconds, so that they overlap
                      (default: each waits until the one before is recovered from, 15 s or so for each)

@@ -216,8 +216,8 @@ pub struct ChaosArgs {
     #[arg(long, value_name = "DIR")]
     pub directory: PathBuf,
 
-    /// How many faults to do; from 19 on there is one of each kind
-    #[arg(long, default_value_t = 19, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// How many faults to do; from 20 on there is one of each kind
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub kills: u32,
 
     /// Equal seeds give equal faults and records

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// Longer than the faults, the recovery and the verification take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
-const FAULTS: &str = "19";
+const FAULTS: &str = "20";
 const SECONDS: &str = "120";
 const SEED: &str = "7";
 

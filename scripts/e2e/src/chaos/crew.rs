@@ -136,6 +136,12 @@ impl Crew {
         statuses.into_iter().flatten().find(leads)
     }
 
+    /// Whether both orchestrators run.
+    pub fn has_standby(&self) -> bool {
+        let running = self.services.iter().filter(|one| one.process.is_some() && !one.is_frozen);
+        running.filter(|one| Seat::ORCHESTRATORS.contains(&one.seat)).count() > 1
+    }
+
     /// Asks everything to end, consumers first, and waits for it.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         for service in self.services.iter_mut().rev() {

@@ -17,8 +17,10 @@ pub enum Kind {
     ConsumerTerm,
     /// SIGKILL to the broker, which is started again at once.
     BrokerRestart,
-    /// SIGKILL to the orchestrator that leads.
+    /// SIGKILL to the orchestrator that leads; it stays away until another one does.
     LeaderKill,
+    /// SIGKILL to the orchestrator that leads, which is started again at once.
+    LeaderRestart,
     /// SIGSTOP to the orchestrator that leads, until another one does.
     LeaderFreeze,
     /// SIGKILL to the orchestrator that leads and to a consumer.
@@ -60,12 +62,13 @@ pub enum Target {
 }
 
 impl Kind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ConsumerKill,
         Self::ConsumerFreeze,
         Self::ConsumerTerm,
         Self::BrokerRestart,
         Self::LeaderKill,
+        Self::LeaderRestart,
         Self::LeaderFreeze,
         Self::LeaderAndConsumerKill,
         Self::MonitorKill,
@@ -90,6 +93,7 @@ impl Kind {
             Self::ConsumerTerm => "consumer_term",
             Self::BrokerRestart => "broker_restart",
             Self::LeaderKill => "leader_kill",
+            Self::LeaderRestart => "leader_restart",
             Self::LeaderFreeze => "leader_freeze",
             Self::LeaderAndConsumerKill => "leader_and_consumer_kill",
             Self::MonitorKill => "monitor_kill",
@@ -118,7 +122,10 @@ impl Kind {
             | Self::CutReset
             | Self::CutOneWay => Target::Consumer,
             Self::BrokerRestart => Target::Broker,
-            Self::LeaderKill | Self::LeaderFreeze | Self::LeaderAndConsumerKill => Target::Leader,
+            Self::LeaderKill
+            | Self::LeaderRestart
+            | Self::LeaderFreeze
+            | Self::LeaderAndConsumerKill => Target::Leader,
             Self::MonitorKill => Target::Monitor,
             Self::VolumeFull | Self::VolumeReadOnly => Target::Volumes,
             Self::SinkFull | Self::SinkReadOnly => Target::Sink,
@@ -126,18 +133,24 @@ impl Kind {
         }
     }
 
-    /// From when it begins until it is lifted, the broker's own start not counted. The lease lasts
-    /// 10 s, and a leader is missed for up to 15 s.
+    /// From when it begins until it is lifted, the broker's own start not counted. A lease that ran
+    /// out is missed after 11 s, its owner waited for 3 s more, and a leader missed after up to 15 s.
     pub fn lasts(self) -> Duration {
         Duration::from_millis(match self {
             Self::ConsumerKill
             | Self::ConsumerTerm
             | Self::BrokerRestart
+            | Self::LeaderKill
+            | Self::LeaderRestart
+            | Self::LeaderAndConsumerKill
+            | Self::MonitorKill
             | Self::VolumeWiped
             | Self::VolumeCorrupted => 0,
-            Self::LeaderKill | Self::LeaderAndConsumerKill | Self::MonitorKill => 3_000,
-            Self::ConsumerFreeze | Self::CutHold | Self::CutReset | Self::CutOneWay => 13_000,
-            Self::LeaderFreeze => 18_000,
+            Self::ConsumerFreeze
+            | Self::LeaderFreeze
+            | Self::CutHold
+            | Self::CutReset
+            | Self::CutOneWay => 18_000,
             Self::VolumeFull
             | Self::VolumeReadOnly
             | Self::SinkFull
@@ -147,12 +160,24 @@ impl Kind {
         })
     }
 
+    /// How long a service that was killed stays away.
+    pub fn absence(self) -> Duration {
+        let is_until_another_leads = matches!(self, Self::LeaderKill | Self::LeaderAndConsumerKill);
+        Duration::from_secs(match self.target() {
+            Target::Leader if is_until_another_leads => 18,
+            Target::Monitor => 3,
+            Target::Leader
+            | Target::Consumer
+            | Target::Broker
+            | Target::Volumes
+            | Target::Sink
+            | Target::DeadLetters => 1,
+        })
+    }
+
     /// Whether somebody outside the system is away while it lasts: that time is not the system's.
     pub fn is_outage(self) -> bool {
-        matches!(
-            self.target(),
-            Target::Broker | Target::Sink | Target::DeadLetters | Target::Volumes
-        )
+        matches!(self.target(), Target::Broker | Target::Sink | Target::DeadLetters)
     }
 
     /// How long a partition may be without an owner after this alone.
@@ -184,11 +209,11 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_or_cut_consumer_lapses_and_a_frozen_leader_is_missed() {
-        let lease = Duration::from_secs(11);
-        for kind in [Kind::ConsumerFreeze, Kind::CutHold, Kind::CutOneWay, Kind::CutReset] {
-            assert!(kind.lasts() > lease, "{kind}");
+    fn who_is_frozen_or_cut_off_comes_back_when_others_have_its_place() {
+        let missed = Duration::from_secs(15);
+        let frozen = [Kind::ConsumerFreeze, Kind::LeaderFreeze];
+        for kind in [Kind::CutHold, Kind::CutOneWay, Kind::CutReset].into_iter().chain(frozen) {
+            assert!(kind.lasts() > missed, "{kind}");
         }
-        assert!(Kind::LeaderFreeze.lasts() > Duration::from_secs(15));
     }
 }

@@ -19,7 +19,7 @@ use crate::harness::patience::wait_until;
 use crate::harness::process::signal_process;
 
 /// How long a victim is looked for, and how long something may take to be put right again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 const GARBAGE: &[u8] = b"garbage\0\x01";
 
 /// Carries out one fault from its beginning to its end.
@@ -34,11 +34,11 @@ pub fn inflict(stage: &Stage, fault: &Planned) -> anyhow::Result<()> {
         Kind::CutHold => cut(stage, kind, pick, Cut::Hold),
         Kind::CutReset => cut(stage, kind, pick, Cut::Reset),
         Kind::CutOneWay => cut(stage, kind, pick, Cut::Answers),
-        Kind::LeaderKill => leader(stage, kind, |seat| stage.crew().kill(seat, kind.lasts())),
+        Kind::LeaderKill | Kind::LeaderRestart => kill_leader(stage, kind),
         Kind::LeaderAndConsumerKill => leader_and_consumer(stage, pick),
         Kind::LeaderFreeze => freeze_leader(stage),
         Kind::MonitorKill => {
-            let kill = || stage.crew().kill(Seat::Monitor, kind.lasts());
+            let kill = || stage.crew().kill(Seat::Monitor, kind.absence());
             for_a_while(stage, kind, kill, || Ok(()))
         }
         Kind::BrokerRestart => {
@@ -194,24 +194,18 @@ fn suspend(
     begun
 }
 
-/// Does something to the orchestrator that leads. Whoever is killed is started again as a standby.
-fn leader(
-    stage: &Stage,
-    kind: Kind,
-    hit: impl FnOnce(Seat) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+fn kill_leader(stage: &Stage, kind: Kind) -> anyhow::Result<()> {
     let seat = leading(stage)?;
-    for_a_while(stage, kind, || hit(seat), || Ok(()))
+    for_a_while(stage, kind, || stage.crew().kill(seat, kind.absence()), || Ok(()))
 }
 
 fn leader_and_consumer(stage: &Stage, pick: u64) -> anyhow::Result<()> {
     let (seat, pid) = (leading(stage)?, victim(stage, pick)?);
     let kind = Kind::LeaderAndConsumerKill;
     let fault = stage.follower.seen().begin(kind, now_ms());
-    let killed = stage.crew().kill(seat, kind.lasts());
+    let killed = stage.crew().kill(seat, kind.absence());
     let struck = signal_process(pid, Signal::KILL);
     stage.follower.seen().owners.kill(pid, now_ms(), fault);
-    sleep(kind.lasts());
     stage.follower.seen().lift(fault, now_ms(), killed.is_ok() && struck.is_ok());
     release(stage, pid);
     killed?;
@@ -224,9 +218,16 @@ fn freeze_leader(stage: &Stage) -> anyhow::Result<()> {
     for_a_while(stage, Kind::LeaderFreeze, freeze, thaw)
 }
 
+/// Who leads, once there is another that could.
 fn leading(stage: &Stage) -> anyhow::Result<Seat> {
-    let found = || stage.crew().leader().map(|(seat, _)| seat).ok_or("nobody says so");
-    Ok(wait_until("somebody leads", PATIENCE, found)?)
+    let found = || {
+        let mut crew = stage.crew();
+        if !crew.has_standby() {
+            return Err("there is no standby");
+        }
+        crew.leader().map(|(seat, _)| seat).ok_or("nobody says so")
+    };
+    Ok(wait_until("somebody leads and somebody stands by", PATIENCE, found)?)
 }
 
 /// A consumer that owns something and that nothing is being done to: nobody else gets it meanwhile.

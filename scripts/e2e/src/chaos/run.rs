@@ -34,7 +34,7 @@ use crate::watch::follow::{Followed, Follower};
 const PREFIX: &str = "data-engineering";
 const TOPIC: &str = "orders";
 /// How many consumers' capacities the load is at its peak.
-const PEAK_CONSUMERS: u64 = 3;
+const PEAK_CONSUMERS: u64 = 4;
 const CYCLE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const START_WITHIN: Duration = Duration::from_secs(120);
