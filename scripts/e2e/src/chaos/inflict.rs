@@ -106,7 +106,7 @@ fn strike(
     prepare: fn(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let pid = victim(stage, pick)?;
-    let volume = volume_of(pid, stage.crew().plan()).context("the consumer has gone")?;
+    let volume = volume_of(pid, &stage.plan).context("the consumer has gone")?;
     let struck = {
         let mut seen = stage.follower.seen();
         let fault = seen.begin(kind, now_ms());
@@ -182,7 +182,7 @@ fn suspend(
         sleep(kind.lasts());
     }
     let mut seen = stage.follower.seen();
-    if volume_of(pid, stage.crew().plan()).is_some() {
+    if volume_of(pid, &stage.plan).is_some() {
         seen.owners.resume(pid, now_ms(), fault);
     } else {
         seen.owners.kill(pid, now_ms(), fault);
@@ -236,8 +236,8 @@ fn victim(stage: &Stage, pick: u64) -> anyhow::Result<u32> {
         let seen = stage.follower.seen();
         let mut busy = stage.busy();
         let workers = seen.fleet.workers(now_ms());
-        let pids: Vec<u32> =
-            workers.map(|(_, life)| life.pid).filter(|pid| !busy.contains(pid)).collect();
+        let is_free = |pid: &u32| !busy.contains(pid) && volume_of(*pid, &stage.plan).is_some();
+        let pids: Vec<u32> = workers.map(|(_, life)| life.pid).filter(is_free).collect();
         let count = u64::try_from(pids.len()).unwrap_or(1).max(1);
         let chosen = usize::try_from(pick % count).ok().and_then(|index| pids.get(index)).copied();
         busy.extend(chosen);

@@ -159,3 +159,86 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind, Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc;
+    use std::thread::spawn;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const MOMENT: Duration = Duration::from_millis(100);
+
+    /// A server that answers every byte with the next one, a proxy, and a client of this process.
+    struct Wire {
+        proxy: Proxy,
+        client: TcpStream,
+        arrived: mpsc::Receiver<u8>,
+    }
+
+    impl Wire {
+        fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let proxy = Proxy::start(listener.local_addr().unwrap()).unwrap();
+            let (arrives, arrived) = mpsc::channel();
+            let client = TcpStream::connect(proxy.address()).unwrap();
+            spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut byte = [0];
+                while stream.read_exact(&mut byte).is_ok() {
+                    arrives.send(byte[0]).unwrap();
+                    // A client that has gone needs no answer.
+                    let _ = stream.write_all(&[byte[0] + 1]);
+                }
+            });
+            Self { proxy, client, arrived }
+        }
+
+        fn send(&mut self, byte: u8) {
+            self.client.write_all(&[byte]).unwrap();
+        }
+
+        fn answer(&mut self, within: Duration) -> io::Result<u8> {
+            self.client.set_read_timeout(Some(within)).unwrap();
+            let mut byte = [0];
+            self.client.read_exact(&mut byte).map(|()| byte[0])
+        }
+    }
+
+    #[test]
+    fn what_is_held_arrives_when_it_is_let_go() {
+        let mut wire = Wire::new();
+        wire.send(1);
+        assert_eq!(wire.answer(PATIENCE).unwrap(), 2);
+        wire.proxy.cut(std::process::id(), Cut::Hold);
+        wire.send(3);
+        assert_eq!(wire.answer(MOMENT).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(wire.arrived.try_iter().collect::<Vec<_>>(), [1]);
+        wire.proxy.heal(std::process::id());
+        assert_eq!(wire.answer(PATIENCE).unwrap(), 4);
+    }
+
+    #[test]
+    fn requests_arrive_while_answers_do_not() {
+        let mut wire = Wire::new();
+        wire.proxy.cut(std::process::id(), Cut::Answers);
+        wire.send(1);
+        assert_eq!(wire.arrived.recv_timeout(PATIENCE), Ok(1));
+        assert_eq!(wire.answer(MOMENT).unwrap_err().kind(), ErrorKind::WouldBlock);
+        wire.proxy.heal(std::process::id());
+        assert_eq!(wire.answer(PATIENCE).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_reset_is_seen_as_one_and_another_process_is_left_in_peace() {
+        let mut wire = Wire::new();
+        wire.proxy.cut(std::process::id() + 1, Cut::Reset);
+        wire.send(1);
+        assert_eq!(wire.answer(PATIENCE).unwrap(), 2);
+        wire.proxy.cut(std::process::id(), Cut::Reset);
+        assert_eq!(wire.answer(PATIENCE).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+}

@@ -126,6 +126,7 @@ fn set(plan: &ChaosPlan, ground: Ground, shutdown: &Shutdown) -> anyhow::Result<
     let dead_letters = crew.plan().topic("dead-letter");
     let letters = Letters::start(&ground.config, (TOPIC, plan.partitions), dead_letters)?;
     Ok(Stage {
+        plan: crew.plan().clone(),
         crew: Mutex::new(crew),
         follower,
         letters,
@@ -289,7 +290,7 @@ fn finish(
 ) -> anyhow::Result<ChaosReport> {
     stage.letters.stop();
     say("storing what is left");
-    let lake = Lake::open(&stage.crew().plan().lake().display().to_string(), &Default::default())?;
+    let lake = Lake::open(&stage.plan.lake().display().to_string(), &Default::default())?;
     let mut topics = KafkaTopics::connect(&stage.ground.config)?;
     if !until_stored(&mut topics, &lake, &[TOPIC.to_owned()], STORE_WITHIN)? {
         say(&format!("not everything was stored within {} s", STORE_WITHIN.as_secs()));
@@ -298,13 +299,13 @@ fn finish(
     if let Err(error) = stage.crew().stop() {
         say(&format!("{error:#}"));
     }
-    leftovers::end(stage.crew().plan())?;
+    leftovers::end(&stage.plan)?;
     say("comparing every record with the lake");
-    let dead_letter_topic = Some(stage.crew().plan().topic("dead-letter"));
+    let dead_letter_topic = Some(stage.plan.topic("dead-letter"));
     let request = Request { topics: vec![TOPIC.into()], dead_letter_topic };
     let verification = check::verify(&mut topics, &lake, &request)?;
     let report = conclude(&stage, &verification);
-    leftovers::keep(stage.crew().plan()).context("failed to keep logs and lake")?;
+    leftovers::keep(&stage.plan).context("failed to keep logs and lake")?;
     drop(topics);
     stage.ground.kafka.end()?;
     Ok(report)

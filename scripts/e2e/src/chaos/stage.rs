@@ -20,6 +20,7 @@ use super::room::Room;
 use super::sight::Sight;
 use crate::clients::create_topic;
 use crate::harness::kafka::LocalKafka;
+use crate::harness::system::SystemPlan;
 use crate::watch::follow::Follower;
 
 /// Neither those that `kafka.sh` chooses from, nor those that the kernel gives to whoever asks.
@@ -39,6 +40,7 @@ pub struct Ground {
 
 /// The whole system, and what is known of it. Fields are dropped in this order.
 pub struct Stage {
+    pub plan: SystemPlan,
     pub crew: Mutex<Crew>,
     pub follower: Follower<Sight>,
     pub letters: Letters,
@@ -116,9 +118,8 @@ impl Stage {
 /// A run that was broken off leaves nobody behind.
 impl Drop for Stage {
     fn drop(&mut self) {
-        let mut crew = self.crew();
-        crew.abandon();
-        leftovers::kill(crew.plan());
+        self.crew().abandon();
+        leftovers::kill(&self.plan);
     }
 }
 
