@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::fault::Kind;
 use super::judge::{self, Blow, Cause, Gap};
 use super::owners::{Pause, Reading};
-use crate::latency::Milliseconds;
+use crate::latency::{Histogram, Milliseconds};
 use crate::verify::report::Report as Verification;
 use crate::watch::moves::Moves;
 
@@ -44,9 +44,9 @@ pub struct ChaosReport {
     pub out_of_order: u64,
     pub corrupted: u64,
     pub dead_lettered: u64,
-    /// The longest time without an owner with no fault near, when several were, and for no reason
-    /// that is known.
-    pub without_owner_planned_ms: u64,
+    /// The times without an owner in planned moves with no fault near.
+    pub without_owner_planned_ms: Milliseconds,
+    /// The longest time without an owner when several faults were near, and for no reason that is known.
     pub without_owner_several_ms: u64,
     pub without_owner_unknown_ms: u64,
     /// The longest time in which two incarnations may have read one partition.
@@ -99,7 +99,7 @@ impl ChaosReport {
             out_of_order: counts.out_of_order,
             corrupted: counts.corrupted + counts.beyond,
             dead_lettered: counts.dead_lettered,
-            without_owner_planned_ms: 0,
+            without_owner_planned_ms: Milliseconds::default(),
             without_owner_several_ms: 0,
             without_owner_unknown_ms: 0,
             dual_reading_ms: judge::dual_reading_max_ms(observed.readings),
@@ -119,9 +119,9 @@ impl ChaosReport {
             is_within_limits: true,
             is_sound: observed.verification.is_sound(),
         };
-        for gap in judge::gaps(observed.readings, observed.ended) {
-            report.count_gap(&gap, observed);
-        }
+        let gaps = judge::gaps(observed.readings, observed.ended);
+        report.without_owner_planned_ms = planned(&gaps, observed.blows);
+        gaps.iter().for_each(|gap| report.count_gap(gap, observed));
         report.judge_recovery(observed.blows);
         report.is_within_limits = report.beyond.is_empty();
         report.beyond.truncate(SENTENCES_MAX);
@@ -132,7 +132,8 @@ impl ChaosReport {
         let ms = gap.length_ms(observed.blows);
         let (longest, limit, after) = match gap.cause(observed.blows) {
             Cause::Planned => {
-                (&mut self.without_owner_planned_ms, PLANNED_MAX_MS, "a planned move".to_owned())
+                let longest = &mut self.without_owner_planned_ms.max;
+                (longest, PLANNED_MAX_MS, "a planned move".to_owned())
             }
             Cause::Fault(kind) => {
                 let of_kind = self.faults.entry(kind).or_default();
@@ -177,6 +178,14 @@ impl ChaosReport {
 
 fn limit_ms(kind: Kind) -> u64 {
     u64::try_from(kind.limit().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn planned(gaps: &[Gap], blows: &[Blow]) -> Milliseconds {
+    let mut lengths = Histogram::default();
+    for gap in gaps.iter().filter(|gap| gap.cause(blows) == Cause::Planned) {
+        lengths.push(gap.to - gap.from);
+    }
+    lengths.latency().into()
 }
 
 fn faults(observed: &Observed<'_>) -> BTreeMap<Kind, KindReport> {
@@ -229,13 +238,9 @@ impl fmt::Display for ChaosReport {
         if self.out_of_order + self.corrupted > 0 {
             writeln!(f, "disordered     {}, corrupted {}", self.out_of_order, self.corrupted)?;
         }
-        writeln!(
-            f,
-            "no owner       {} ms in planned moves, {} ms after several faults, {} ms unexplained",
-            self.without_owner_planned_ms,
-            self.without_owner_several_ms,
-            self.without_owner_unknown_ms
-        )?;
+        writeln!(f, "no owner       in planned moves {}", self.without_owner_planned_ms)?;
+        let (several, unknown) = (self.without_owner_several_ms, self.without_owner_unknown_ms);
+        writeln!(f, "               {several} ms after several faults, {unknown} ms unexplained")?;
         writeln!(f, "dual reading   {} ms", self.dual_reading_ms)?;
         let recovery = self.recovery_ms.map_or("not in time".to_owned(), |ms| format!("{ms} ms"));
         writeln!(f, "recovery       {recovery} after the last fault")?;
@@ -336,6 +341,8 @@ mod tests {
         for key in ["records", "duplicated", "dual_reading_ms", "recovery_ms", "stayed_gap_ms"] {
             assert!(value[key].is_u64(), "{key}");
         }
-        assert!(["p50", "p99", "max"].iter().all(|part| value["move_gap_ms"][part].is_u64()));
+        for key in ["move_gap_ms", "without_owner_planned_ms"] {
+            assert!(["p50", "p99", "max"].iter().all(|part| value[key][part].is_u64()), "{key}");
+        }
     }
 }
