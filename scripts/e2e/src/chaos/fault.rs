@@ -134,7 +134,7 @@ impl Kind {
     }
 
     /// From when it begins until it is lifted, the broker's own start not counted. A lease that ran
-    /// out is missed after 11 s, its owner waited for 3 s more, and a leader missed after up to 15 s.
+    /// out is missed after 11 s, its owner waited for 1 s more, and a leader is missed after up to 15 s.
     pub fn lasts(self) -> Duration {
         Duration::from_millis(match self {
             Self::ConsumerKill

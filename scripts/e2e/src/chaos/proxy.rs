@@ -15,8 +15,8 @@ use tokio::time::sleep;
 use super::sockets::process_of;
 
 const BUFFER_BYTES: usize = 64 << 10;
-/// A connection that is reset lives so long before that, so that whoever reconnects at once does not
-/// do so all the time.
+/// A connection that is reset lives so long before that, with nothing passing, so that whoever
+/// reconnects at once does not do so all the time.
 const RESET_AFTER: Duration = Duration::from_millis(50);
 
 /// How a process is cut off.
@@ -140,8 +140,8 @@ struct Gate {
 impl Gate {
     async fn pass(&self, direction: Direction) {
         let is_open = |cut: Option<Cut>| match (cut, direction) {
-            (None | Some(Cut::Reset), _) | (Some(Cut::Answers), Direction::Requests) => true,
-            (Some(Cut::Hold), _) | (Some(Cut::Answers), Direction::Answers) => false,
+            (None, _) | (Some(Cut::Answers), Direction::Requests) => true,
+            (Some(Cut::Hold | Cut::Reset), _) | (Some(Cut::Answers), Direction::Answers) => false,
         };
         self.wait(is_open).await;
     }
