@@ -48,7 +48,8 @@ pub enum Cause {
 }
 
 impl Blow {
-    fn touches(&self, from: i64, to: i64) -> bool {
+    /// Whether it had begun, and was not recovered from, at some moment of that time.
+    pub fn touches(&self, from: i64, to: i64) -> bool {
         let over = self.recovered.or(self.lifted.map(|at| at + RECOVERY_MS)).unwrap_or(i64::MAX);
         self.begun <= to && from <= over
     }

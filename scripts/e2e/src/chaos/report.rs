@@ -193,9 +193,10 @@ fn faults(observed: &Observed<'_>) -> BTreeMap<Kind, KindReport> {
     for (number, blow) in observed.blows.iter().enumerate().filter(|(_, blow)| blow.is_done) {
         let of_kind = faults.entry(blow.kind).or_default();
         of_kind.done += 1;
-        let next = observed.blows.iter().skip(number + 1).map(|next| next.begun).min();
-        let is_alone =
-            blow.recovered.is_some_and(|recovered| next.is_none_or(|next| recovered <= next));
+        let mut others = observed.blows.iter().enumerate().filter(|(other, _)| *other != number);
+        let is_alone = blow.recovered.is_some_and(|recovered| {
+            others.all(|(_, other)| !other.touches(blow.begun, recovered))
+        });
         if let (true, Some(recovery)) = (is_alone, blow.recovery()) {
             let ms = u64::try_from(recovery.as_millis()).unwrap_or(u64::MAX);
             of_kind.recovery_ms = of_kind.recovery_ms.max(Some(ms));
@@ -275,6 +276,15 @@ mod tests {
 
     /// A consumer is killed at 20 s; its partition is read again at `read_again`.
     fn report(counts: Counts, read_again: i64, recovered: Option<i64>) -> ChaosReport {
+        of(counts, read_again, &[blow(Kind::ConsumerKill, 20_000, recovered)])
+    }
+
+    fn blow(kind: Kind, at: i64, recovered: Option<i64>) -> Blow {
+        let is_given_up = recovered.is_none();
+        Blow { kind, begun: at, lifted: Some(at), is_done: true, recovered, is_given_up }
+    }
+
+    fn of(counts: Counts, read_again: i64, blows: &[Blow]) -> ChaosReport {
         let partition = TopicPartition::new("orders", 0);
         let reading =
             |by, span, end| Reading::for_test(partition.clone(), Incarnation(by), span, end);
@@ -282,14 +292,6 @@ mod tests {
             reading(1, (1_000, 20_000), End::Struck(0)),
             reading(2, (read_again, 60_000), End::Open),
         ];
-        let blow = Blow {
-            kind: Kind::ConsumerKill,
-            begun: 20_000,
-            lifted: Some(20_000),
-            is_done: true,
-            recovered,
-            is_given_up: recovered.is_none(),
-        };
         let topic = TopicReport { counts, ..TopicReport::default() };
         ChaosReport::of(&Observed {
             seed: 7,
@@ -297,7 +299,7 @@ mod tests {
             ended: 60_000,
             readings: &readings,
             pauses: &[],
-            blows: &[blow],
+            blows,
             moves: &Moves::default(),
             verification: &Verification { topics: vec![topic], unnamed_dead_letters: 0 },
             services_ended: &[],
@@ -330,6 +332,16 @@ mod tests {
         assert_eq!(late.beyond[0], expected);
         let never = report(sound(), TAKEN_OVER, None);
         assert_eq!((never.recovery_ms, never.is_within_limits), (None, false));
+    }
+
+    #[test]
+    fn of_faults_that_overlap_none_is_to_blame() {
+        let consumer = blow(Kind::ConsumerKill, 20_000, Some(40_000));
+        let broker = blow(Kind::BrokerRestart, 25_000, Some(40_000));
+        let report = of(sound(), 38_000, &[consumer, broker]);
+        assert!(report.faults.values().all(|one| one.recovery_ms.is_none()));
+        assert!(report.faults.values().all(|one| one.without_owner_ms == 0));
+        assert_eq!((report.without_owner_several_ms, report.recovery_ms), (18_000, Some(15_000)));
     }
 
     #[test]
