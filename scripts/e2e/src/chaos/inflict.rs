@@ -64,6 +64,7 @@ pub fn inflict(stage: &Stage, fault: &Planned) -> anyhow::Result<()> {
         }
         Kind::DeadLettersGone => {
             let letters = &stage.letters;
+            letters.keep()?;
             for_a_while(stage, kind, || letters.remove_topic(), || letters.restore_topic())
         }
         Kind::DeadLettersRefused => {

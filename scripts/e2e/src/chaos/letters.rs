@@ -23,7 +23,9 @@ use crate::verify::record::{Record, TopicRecords as _};
 /// No sink can make a row of it.
 const POISON: &[u8] = b"{";
 const POISON_EVERY: Duration = Duration::from_millis(500);
-/// How long Kafka, and the letters of what was sent, are waited for.
+/// How long the letters of what was sent are waited for: other faults may last.
+const SET_ASIDE_WITHIN: Duration = Duration::from_secs(90);
+/// How long Kafka is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends poison, and keeps what the topic of dead letters holds while there is none.
@@ -84,15 +86,22 @@ impl Letters {
         })
     }
 
-    /// Deletes the topic of dead letters once it holds a letter of all poison that was sent.
-    pub fn remove_topic(&self) -> anyhow::Result<()> {
+    /// Sends no poison, waits until there is a letter of all that was sent, and keeps these.
+    pub fn keep(&self) -> anyhow::Result<()> {
         self.is_paused.store(true, Ordering::Relaxed);
-        let removed = self.keep_letters().and_then(|()| {
-            run(async {
-                let admin = self.admin()?;
-                let deleted = admin.delete_topics(&[&self.dead_letter_topic], &options()).await?;
-                each(deleted.into_iter().map(|result| result.map(drop)))
-            })
+        let kept = self.read_all();
+        if kept.is_err() {
+            self.is_paused.store(false, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    /// Deletes the topic of dead letters, and sends poison again.
+    pub fn remove_topic(&self) -> anyhow::Result<()> {
+        let removed = run(async {
+            let admin = self.admin()?;
+            let deleted = admin.delete_topics(&[&self.dead_letter_topic], &options()).await?;
+            each(deleted.into_iter().map(|result| result.map(drop)))
         });
         self.is_paused.store(false, Ordering::Relaxed);
         removed
@@ -136,7 +145,7 @@ impl Letters {
         }
     }
 
-    fn keep_letters(&self) -> anyhow::Result<()> {
+    fn read_all(&self) -> anyhow::Result<()> {
         let mut topics = KafkaTopics::connect(&self.kafka)?;
         let complete = || {
             let letters = read(&mut topics, &self.dead_letter_topic).map_err(|e| e.to_string())?;
@@ -146,7 +155,7 @@ impl Letters {
             if found >= sent { Ok(letters) } else { Err(format!("{found} letters of {sent}")) }
         };
         let what = format!("all poison of {} is set aside", self.topic);
-        let letters = wait_until(&what, PATIENCE, complete)?;
+        let letters = wait_until(&what, SET_ASIDE_WITHIN, complete)?;
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = letters;
         Ok(())
     }

@@ -194,7 +194,7 @@ fn is_calm(stage: &Stage, partitions: u32, since: i64) -> bool {
     let Some((_, status)) = stage.crew().leader() else { return false };
     let owners = status["partitions"].as_object().into_iter().flatten();
     let owned = owners.filter(|(_, one)| one["state"] == "Owned").count();
-    owned == wanted && status["is_settled"] == true && status["trust"] == "measuring"
+    owned == wanted && status["trust"] == "measuring"
 }
 
 /// Does all faults, each on a thread of its own, until all are over and recovered from.
