@@ -41,7 +41,8 @@ pub struct Reading {
     reported: i64,
 }
 
-/// A time in which the owner of a partition stayed and read nothing, though there was something.
+/// A time in which the owner of a partition stayed and read nothing: there is always something, the
+/// load leaves no partition out for a second.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     pub partition: TopicPartition,
@@ -233,11 +234,8 @@ impl Owners {
             if told.records > 0 {
                 progress.read_at = at;
                 self.read_at.insert(key, at);
-            } else if told.high_watermark.is_some_and(|end| end > told.position) {
-                self.pauses.push(Pause { partition: name.clone(), from: before, to: at });
             } else {
-                // There was nothing to read.
-                self.read_at.insert(key, at);
+                self.pauses.push(Pause { partition: name.clone(), from: before, to: at });
             }
         }
     }
@@ -352,12 +350,12 @@ mod tests {
         })
     }
 
-    fn report(by: u128, at: i64, records: u64, behind: u64) -> Message {
+    fn report(by: u128, at: i64, records: u64) -> Message {
         let partition = PartitionReport {
             partition: orders(),
             position: 100,
             stored: u64::try_from(at).unwrap(),
-            high_watermark: Some(100 + behind),
+            high_watermark: None,
             records,
             bytes: 0,
             rows_stored: 0,
@@ -450,7 +448,7 @@ mod tests {
     #[test]
     fn of_whom_nothing_is_heard_at_the_end_the_last_report_counts() {
         let mut owners = one_reads();
-        owners.apply(&report(1, 5_000, 10, 0), 5_000);
+        owners.apply(&report(1, 5_000, 10), 5_000);
         assert_eq!(spans(&owners, 10_000), [(1, 1_000, 10_000, End::Open)]);
         assert_eq!(spans(&owners, 60_000), [(1, 1_000, 5_000, End::Dropped)]);
     }
@@ -458,20 +456,20 @@ mod tests {
     #[test]
     fn it_flows_when_something_was_read_and_stored_since() {
         let mut owners = one_reads();
-        owners.apply(&report(1, 5_000, 10, 0), 5_000);
+        owners.apply(&report(1, 5_000, 10), 5_000);
         assert_eq!((owners.flowing(4_999), owners.flowing(5_000)), (1, 0));
         owners.kill(41, 5_500, FAULT);
         assert_eq!(owners.flowing(4_999), 0);
     }
 
     #[test]
-    fn only_not_reading_what_is_there_is_a_pause() {
+    fn a_pause_lasts_from_the_last_report_of_something_read() {
         let mut owners = one_reads();
-        owners.apply(&report(1, 2_000, 10, 0), 2_000);
-        owners.apply(&report(1, 3_000, 0, 0), 3_000);
+        owners.apply(&report(1, 2_000, 10), 2_000);
+        owners.apply(&report(1, 3_000, 10), 3_000);
         assert_eq!(owners.pauses(), []);
-        owners.apply(&report(1, 4_000, 0, 7), 4_000);
-        owners.apply(&report(1, 5_000, 0, 7), 5_000);
+        owners.apply(&report(1, 4_000, 0), 4_000);
+        owners.apply(&report(1, 5_000, 0), 5_000);
         let longest = owners.pauses().iter().map(|pause| pause.to - pause.from).max();
         assert_eq!(longest, Some(2_000));
     }
