@@ -77,7 +77,8 @@ finish() {
   # What was started has ended by now, unless it was killed.
   stop_marked
   rm -rf "$run/kafka"
-  [ ! -d "$run/kept" ] || say "logs and lake are in $run/kept"
+  rmdir "$run/state" "$run/lake" 2>/dev/null || true
+  if [ -d "$run/kept" ]; then say "logs and lake are in $run and its folder kept"; fi
   rmdir "$run" 2>/dev/null || true
   exit "$status"
 }

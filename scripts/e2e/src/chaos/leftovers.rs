@@ -44,7 +44,7 @@ pub fn kill(plan: &SystemPlan) {
     signal_all(plan, &[Signal::KILL]);
 }
 
-/// Copies logs and lake to where they stay.
+/// Copies logs and lake from file systems that go away to one that stays.
 pub fn keep(plan: &SystemPlan) -> anyhow::Result<()> {
     let kept = plan.folder.join(KEPT);
     fs::create_dir_all(&kept)?;
