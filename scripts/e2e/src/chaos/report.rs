@@ -14,8 +14,6 @@ use crate::watch::moves::Moves;
 
 /// How long a partition may be without an owner in a planned move.
 const PLANNED_MAX_MS: u64 = 1_000;
-/// How long everything may take to flow again after the last fault.
-const RECOVERY_MAX_MS: u64 = 15_000;
 /// Sentences about what was over a limit.
 const SENTENCES_MAX: usize = 20;
 
@@ -168,9 +166,10 @@ impl ChaosReport {
         for blow in blows.iter().filter(|blow| blow.is_given_up) {
             self.beyond.push(format!("not everything flowed again after {}", blow.kind));
         }
-        if let Some(ms) = self.recovery_ms.filter(|ms| *ms > RECOVERY_MAX_MS) {
+        let limit = last(blows).map_or(0, |blow| limit_ms(blow.kind));
+        if let Some(ms) = self.recovery_ms.filter(|ms| *ms > limit) {
             self.beyond.push(format!(
-                "everything flowed again {ms} ms after the last fault: at most {RECOVERY_MAX_MS} ms"
+                "everything flowed again {ms} ms after the last fault: at most {limit} ms"
             ));
         }
     }
@@ -208,9 +207,13 @@ fn faults(observed: &Observed<'_>) -> BTreeMap<Kind, KindReport> {
     faults
 }
 
-/// Of the fault that was lifted last.
+/// The fault that was lifted last.
+fn last(blows: &[Blow]) -> Option<&Blow> {
+    blows.iter().max_by_key(|blow| blow.lifted)
+}
+
 fn last_recovery(blows: &[Blow]) -> Option<u64> {
-    let Some(last) = blows.iter().max_by_key(|blow| blow.lifted) else { return Some(0) };
+    let Some(last) = last(blows) else { return Some(0) };
     last.recovery().map(|recovery| u64::try_from(recovery.as_millis()).unwrap_or(u64::MAX))
 }
 

@@ -121,6 +121,7 @@ fn run(command: &'static str, options: &[&str], path: Option<&Path>) -> Result<(
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.lines().next().unwrap_or_default().trim().to_owned();
     Err(RoomError::Refused { command, said })
 }

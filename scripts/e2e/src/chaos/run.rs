@@ -131,7 +131,7 @@ fn set(plan: &ChaosPlan, ground: Ground, shutdown: &Shutdown) -> anyhow::Result<
         follower,
         letters,
         busy: Mutex::default(),
-        left_out: Mutex::default(),
+        left_out: Mutex::new(ground.left_out()),
         ground,
     })
 }

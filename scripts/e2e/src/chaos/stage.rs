@@ -84,6 +84,16 @@ impl Ground {
         Kind::ALL.into_iter().filter(can_be).collect()
     }
 
+    /// The others, and why not.
+    pub fn left_out(&self) -> Vec<(Kind, String)> {
+        let refused = self.refused.iter();
+        let of = |why: &String| {
+            let kinds = Kind::ALL.into_iter().filter(|kind| kind.needs_mounts());
+            kinds.map(|kind| (kind, why.clone())).collect::<Vec<_>>()
+        };
+        refused.flat_map(of).collect()
+    }
+
     pub fn create_topic(&self, topic: &str, partitions: u32) -> anyhow::Result<()> {
         create_topic(&self.config, topic, partitions)
     }
