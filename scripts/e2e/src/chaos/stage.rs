@@ -1,7 +1,8 @@
 //! IO. Everything that faults are done to: broker, proxy, services, folders, topics.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::env;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use anyhow::{Context as _, anyhow};
 use common::chain::Chain;
 use common::kafka::config::KafkaConfig;
 use common::kafka::config_file;
+use rustix::fs::{FlockOperation, flock};
 
 use super::crew::Crew;
 use super::fault::Kind;
@@ -36,6 +38,7 @@ pub struct Ground {
     /// For volumes, and for the lake; `None` where mounts are not permitted.
     pub rooms: Option<(Room, Room)>,
     pub refused: Option<String>,
+    _ports: File,
 }
 
 /// The whole system, and what is known of it. Fields are dropped in this order.
@@ -62,7 +65,7 @@ impl Ground {
             Ok(rooms) => (Some(rooms), None),
             Err(error) => (None, Some(Chain(&*error).to_string())),
         };
-        let port = free_ports()?;
+        let (port, ports) = free_ports()?;
         let behind = SocketAddr::from(([127, 0, 0, 1], port + 2));
         let proxy = Proxy::start(behind).context("failed to start the proxy")?;
         let extra = folder.join("broker.properties");
@@ -70,7 +73,7 @@ impl Ground {
         let run = folder.join("kafka");
         let kafka = LocalKafka::start(&run, &port.to_string(), Some(&extra))?;
         let config = config_file::load(kafka.servers(), None)?;
-        Ok(Self { kafka, config, proxy, rooms, refused })
+        Ok(Self { kafka, config, proxy, rooms, refused, _ports: ports })
     }
 
     /// What the services are given as the broker.
@@ -157,10 +160,18 @@ fn listeners(port: u16, proxy: u16) -> String {
     )
 }
 
-/// The first of some ports in a row that nobody listens on.
-fn free_ports() -> anyhow::Result<u16> {
+/// The first of some ports in a row that nobody listens on. They are this run's while it holds the
+/// file: when its broker is down they look free to another run.
+fn free_ports() -> anyhow::Result<(u16, File)> {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let mut rows = PORTS.step_by(10);
-    let found = rows.find(|first| (*first..first + PORTS_NEEDED).all(is_free));
-    found.ok_or_else(|| anyhow!("no port is free from {} on", PORTS.start))
+    for first in PORTS.step_by(10) {
+        let path = env::temp_dir().join(format!("stowage-chaos-{first}.lock"));
+        let lock =
+            File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
+        let is_ours = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if is_ours && (first..first + PORTS_NEEDED).all(is_free) {
+            return Ok((first, lock));
+        }
+    }
+    Err(anyhow!("no port is free from {} on", PORTS.start))
 }
