@@ -12,7 +12,7 @@ use common::clock::Clock;
 use common::identity::{ConsumerId, Incarnation};
 use common::kafka::writer::{NewRecord, TopicWriter, WriteError};
 use common::messages::codec::EVENT_TYPE;
-use common::messages::event::{BY_HAND, Heartbeat};
+use common::messages::event::{BY_HAND, Heartbeat, LIFE};
 use common::messages::{Extra, Message};
 use common::moment::Moment;
 use common::partition::TopicPartition;
@@ -98,7 +98,7 @@ impl Heart {
         let (publish, lease_watch) = lease_channel();
         let lease = Lease::new(beating.body.ttl, beating.body.margin);
         let next_at = beating.clock.now();
-        let life = Life { beating, incarnation, lease, publish, told, pulses, next_at };
+        let life = Life { beating, number: 1, incarnation, lease, publish, told, pulses, next_at };
         let runtime = runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(HeartError::Runtime)?;
         thread::Builder::new()
@@ -118,6 +118,8 @@ type Sending = FuturesUnordered<Pin<Box<dyn Future<Output = Acknowledgement>>>>;
 
 struct Life {
     beating: Beating,
+    /// Counts the incarnations of the process from 1.
+    number: u64,
     incarnation: Incarnation,
     lease: Lease,
     publish: watch::Sender<lease_watch::Lease>,
@@ -187,7 +189,7 @@ impl Life {
 
     fn extra(&self) -> Extra {
         let by_hand = self.beating.body.by_hand.then(|| (BY_HAND.to_owned(), String::new()));
-        by_hand.into_iter().collect()
+        by_hand.into_iter().chain([(LIFE.to_owned(), self.number.to_string())]).collect()
     }
 
     fn acknowledged(&mut self, (incarnation, number, outcome): Acknowledgement) {
@@ -220,6 +222,7 @@ impl Life {
         let (publish, lease) = lease_channel();
         let body = &self.beating.body;
         (self.incarnation, self.publish) = (next, publish);
+        self.number += 1;
         self.lease = Lease::new(body.ttl, body.margin);
         self.next_at = self.beating.clock.now();
         self.tell(Beat::Lapsed { next, lease });

@@ -85,6 +85,19 @@ impl Roster {
         let is_end_confirmed = known.is_some_and(|life| life.is_end_confirmed);
         let doubt = known.filter(|_| is_end_confirmed).and_then(|life| life.doubt.clone());
         self.lives.insert(incarnation, Life { heartbeat, read_at: now, doubt, is_end_confirmed });
+        self.end_former_lives(incarnation);
+    }
+
+    /// A process has one incarnation at a time: when it says that it goes on under a later one, it has
+    /// dropped what it held under those before.
+    fn end_former_lives(&mut self, incarnation: Incarnation) {
+        let said = self.lives[&incarnation].heartbeat.clone();
+        let lives = self.lives.values();
+        let is_former = lives.clone().any(|life| life.heartbeat.succeeds(&said));
+        for (id, life) in &mut self.lives {
+            let is_over = *id == incarnation && is_former || said.succeeds(&life.heartbeat);
+            life.is_end_confirmed |= is_over;
+        }
     }
 
     /// The fleet saw the process `pid` of `consumer` end: whatever lived in it is over.
@@ -152,6 +165,7 @@ impl Life {
 mod tests {
     use super::*;
     use common::messages::Extra;
+    use common::messages::event::LIFE;
     use rand::SeedableRng as _;
     use rand::rngs::ChaCha8Rng;
 
@@ -232,6 +246,50 @@ mod tests {
         let second = markers(&roster.tick(at(15), &mut rng));
         assert_ne!(first, second);
         assert_eq!(roster.marker(first[0], at(16)).len(), 1);
+    }
+
+    /// The same process, under its n-th incarnation.
+    fn nth_life(life: u64, number: u64) -> Heartbeat {
+        let extra = [(LIFE.to_owned(), life.to_string())].into();
+        Heartbeat { incarnation: Incarnation(life.into()), extra, ..beat(number) }
+    }
+
+    #[test]
+    fn who_goes_on_under_another_incarnation_has_ended_the_one_before() {
+        for late in [nth_life(1, 7), nth_life(2, 1)] {
+            let mut roster = Roster::default();
+            roster.heartbeat(nth_life(1, 6), at(0));
+            roster.heartbeat(nth_life(2, 1), at(1));
+            // Whatever comes later of the former one: it was held up on its way.
+            roster.heartbeat(late, at(2));
+            let asked = markers(&roster.tick(at(2), &mut rng()));
+            let ended = roster.marker(asked[0], at(3));
+            let (consumer, why) = (ConsumerId(1), End::Confirmed);
+            assert_eq!(ended, [Verdict::Ended { consumer, incarnation: Incarnation(1), why }]);
+            assert!(roster.lives().contains_key(&Incarnation(2)));
+        }
+    }
+
+    #[test]
+    fn another_process_or_an_order_that_is_not_known_ends_nobody() {
+        let other = |change: fn(&mut Heartbeat)| {
+            let mut next = nth_life(2, 1);
+            change(&mut next);
+            next
+        };
+        for next in [
+            other(|beat| beat.pid = 43),
+            other(|beat| beat.process_started_ms = 1),
+            other(|beat| beat.pod_uid = Some("uid".into())),
+            other(|beat| beat.consumer = ConsumerId(2)),
+            other(|beat| beat.extra = Extra::new()),
+            other(|beat| beat.extra = [(LIFE.to_owned(), "1".to_owned())].into()),
+        ] {
+            let mut roster = Roster::default();
+            roster.heartbeat(nth_life(1, 6), at(0));
+            roster.heartbeat(next, at(1));
+            assert_eq!(roster.tick(at(2), &mut rng()), []);
+        }
     }
 
     #[test]

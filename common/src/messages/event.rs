@@ -11,6 +11,9 @@ use crate::term::Term;
 /// Set in `extra` of the heartbeats of a consumer that a person leads.
 pub const BY_HAND: &str = "by_hand";
 
+/// Set in `extra` of heartbeats: which incarnation of its process it is, counted from 1.
+pub const LIFE: &str = "life";
+
 /// Set in `extra` of reports: the share of the interval, in thousandths, that the partitions with
 /// anything to do could do nothing but wait for the sink; a mean over them.
 pub const SINK_WAIT: &str = "sink_wait_permille";
@@ -40,6 +43,20 @@ pub struct Heartbeat {
     /// Set while the consumer finishes its work in order to exit.
     pub draining: bool,
     pub extra: Extra,
+}
+
+impl Heartbeat {
+    /// Whether it is of the same process as `other`, under a later incarnation: then that process has
+    /// dropped what it held under the other one.
+    pub fn succeeds(&self, other: &Self) -> bool {
+        let process = |beat: &Self| {
+            let Self { consumer, pid, process_started_ms, pod_uid, .. } = beat;
+            (*consumer, *pid, *process_started_ms, pod_uid.clone())
+        };
+        let life = |beat: &Self| beat.extra.get(LIFE)?.parse::<u64>().ok();
+        let is_later = life(self).zip(life(other)).is_some_and(|(own, its)| own > its);
+        is_later && process(self) == process(other)
+    }
 }
 
 /// The whole state of an incarnation; of two, the one with the higher number is the later.

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use common::args::{KafkaArgs, TelemetryArgs};
 use common::rate::BytesPerSecond;
 
+use crate::chaos::run::ChaosPlan;
 use crate::demo::run::DemoPlan;
 use crate::load::produce::LoadPlan;
 use crate::load::shape::{RatePlan, Shape};
@@ -35,6 +36,8 @@ pub enum Command {
     Latency(LatencyArgs),
     /// Run the whole system with a load that rises and falls, and show it on one live page
     Demo(DemoArgs),
+    /// Run the whole system with a Kafka of its own, and do faults to all of it
+    Chaos(ChaosArgs),
     /// Measure how soon the fleet grows after the load has jumped
     Reaction(ReactionArgs),
 }
@@ -205,6 +208,52 @@ pub struct DemoArgs {
     /// Write the summary as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ChaosArgs {
+    /// Folder for Kafka, the lake, the logs and the state
+    #[arg(long, value_name = "DIR")]
+    pub directory: PathBuf,
+
+    /// How many faults to do; from 20 on there is one of each kind
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub kills: u32,
+
+    /// Equal seeds give equal faults and records
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+
+    /// Spread the faults over so many seconds (default: each waits until the one before is recovered from)
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: Option<u64>,
+
+    /// Partitions of the topic
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub partitions: u32,
+
+    /// Bytes per second at the peak, all partitions together
+    #[arg(long, value_name = "BYTES_PER_SECOND", default_value_t = 600_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: u64,
+
+    /// Write the report as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+impl ChaosArgs {
+    /// Fails if the folder cannot be made.
+    pub fn plan(&self) -> std::io::Result<ChaosPlan> {
+        std::fs::create_dir_all(&self.directory)?;
+        Ok(ChaosPlan {
+            folder: self.directory.canonicalize()?,
+            faults: usize::try_from(self.kills).expect("32 bits fit"),
+            seed: self.seed,
+            span: self.seconds.map(Duration::from_secs),
+            partitions: self.partitions,
+            rate: BytesPerSecond(self.rate),
+        })
+    }
 }
 
 impl DemoArgs {

@@ -33,6 +33,14 @@ pub struct Latency {
     pub max: u64,
 }
 
+/// Percentiles in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Milliseconds {
+    pub p50: u64,
+    pub p99: u64,
+    pub max: u64,
+}
+
 /// How many records took how many milliseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
@@ -80,6 +88,18 @@ pub fn measure(lake: &Lake, topics: &[String]) -> Result<Latency, LatencyError> 
             .map_err(|source| LatencyError::Rows { path: object.path.clone(), source })?;
     }
     Ok(histogram.latency())
+}
+
+impl From<Latency> for Milliseconds {
+    fn from(Latency { p50, p99, max, .. }: Latency) -> Self {
+        Self { p50, p99, max }
+    }
+}
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p50 {} ms, p99 {} ms, max {} ms", self.p50, self.p99, self.max)
+    }
 }
 
 impl fmt::Display for Latency {

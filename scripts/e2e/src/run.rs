@@ -13,8 +13,9 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::args::{
-    Cli, Command, DemoArgs, LakeArgs, LatencyArgs, LoadArgs, ReactionArgs, VerifyArgs,
+    ChaosArgs, Cli, Command, DemoArgs, LakeArgs, LatencyArgs, LoadArgs, ReactionArgs, VerifyArgs,
 };
+use crate::chaos;
 use crate::clients::create_topic;
 use crate::demo;
 use crate::lake::store::Lake;
@@ -60,6 +61,7 @@ pub fn run(cli: &Cli) -> Outcome {
         Command::Verify(args) => verify(args),
         Command::Latency(args) => print_latency(args),
         Command::Demo(args) => demo(args),
+        Command::Chaos(args) => do_faults(args),
         Command::Reaction(args) => react(args),
     }
 }
@@ -108,6 +110,19 @@ fn demo(args: &DemoArgs) -> Outcome {
         write_report(path, &summary)?;
     }
     Ok(status(summary.is_sound))
+}
+
+fn do_faults(args: &ChaosArgs) -> Outcome {
+    let plan = args
+        .plan()
+        .with_context(|| format!("failed to create {}", args.directory.display()))
+        .or_bad_input()?;
+    let report = chaos::run::run(&plan).or_failed()?;
+    print(&report)?;
+    if let Some(path) = &args.report {
+        write_report(path, &report)?;
+    }
+    Ok(status(report.is_sound))
 }
 
 fn react(args: &ReactionArgs) -> Outcome {

@@ -7,8 +7,8 @@ use common::identity::ConsumerId;
 use common::messages::measurement::PartitionMeasurement;
 use common::partition::TopicPartition;
 
-use super::fleet::Fleet;
 use super::summary::Extent;
+use crate::watch::fleet::Fleet;
 
 const BAR: usize = 24;
 const COLUMNS: usize = 2;

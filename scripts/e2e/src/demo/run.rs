@@ -17,7 +17,6 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::IteratorRandom as _;
 use rustix::process::Signal;
 
-use super::follow::{Followed, Follower};
 use super::page::{self, Scene};
 use super::summary::{Extent, Observed, Summary};
 use crate::clients::create_topic;
@@ -33,6 +32,7 @@ use crate::verify::kafka::KafkaTopics;
 use crate::verify::record::TopicRecords as _;
 use crate::verify::report::Report;
 use crate::verify::wait::until_stored;
+use crate::watch::follow::{Followed, Follower, Seen};
 
 const PREFIX: &str = "data-engineering";
 const TOPIC: &str = "orders";
@@ -86,7 +86,7 @@ pub fn run(plan: &DemoPlan, kafka: &KafkaConfig) -> anyhow::Result<Summary> {
     let mut system = start(plan, &names)?;
     let followed =
         Followed { monitor: system.plan().topic("monitor"), events: system.plan().topic("events") };
-    let follower = Follower::start(kafka, followed)?;
+    let follower = Follower::<Seen>::start(kafka, followed)?;
     say("waiting until every partition has an owner");
     wait_for_owners(&follower, plan.partitions, &shutdown)
         .with_context(|| format!("the fleet did not start\n{}", system.tails()))?;
@@ -176,7 +176,7 @@ fn start(plan: &DemoPlan, names: &Names) -> anyhow::Result<System> {
 }
 
 fn wait_for_owners(
-    follower: &Follower,
+    follower: &Follower<Seen>,
     partitions: u32,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
@@ -196,7 +196,7 @@ fn perform(
     plan: &DemoPlan,
     load: Load,
     system: &mut System,
-    follower: &Follower,
+    follower: &Follower<Seen>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Show> {
     let progress = load.progress();
@@ -252,7 +252,7 @@ impl<'a> Stage<'a> {
         Clock.now().saturating_since(self.began)
     }
 
-    fn turn(&mut self, follower: &Follower) {
+    fn turn(&mut self, follower: &Follower<Seen>) {
         let seen = follower.seen();
         let now_ms = Clock.timestamp().0;
         self.extent.note(seen.fleet.working(now_ms));

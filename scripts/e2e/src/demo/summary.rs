@@ -4,17 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::moves::Moves;
-use crate::latency::Latency;
+use crate::latency::{Latency, Milliseconds};
 use crate::verify::report::Report;
-
-/// Percentiles in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Milliseconds {
-    pub p50: u64,
-    pub p99: u64,
-    pub max: u64,
-}
+use crate::watch::moves::Moves;
 
 /// The fewest and the most consumers that worked at once, from the first complete assignment on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,12 +67,6 @@ impl Extent {
     }
 }
 
-impl From<Latency> for Milliseconds {
-    fn from(Latency { p50, p99, max, .. }: Latency) -> Self {
-        Self { p50, p99, max }
-    }
-}
-
 impl Summary {
     pub fn of(observed: &Observed<'_>) -> Self {
         let counts = observed.report.total();
@@ -122,12 +108,6 @@ impl fmt::Display for Summary {
         writeln!(f, "moves        {moves}, {takeovers} takeovers; not read {}", self.move_gap_ms)?;
         writeln!(f, "end to end   {}", self.end_to_end_ms)?;
         write!(f, "verdict      {}", if self.is_sound { "sound" } else { "NOT SOUND" })
-    }
-}
-
-impl fmt::Display for Milliseconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p50 {} ms, p99 {} ms, max {} ms", self.p50, self.p99, self.max)
     }
 }
 

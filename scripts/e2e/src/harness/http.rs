@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-
 /// A client for local pages.
 #[derive(Debug)]
 pub struct Http {
@@ -42,9 +40,10 @@ pub enum HttpError {
 }
 
 impl Http {
-    pub fn new() -> Result<Self, HttpError> {
+    /// A page that does not come within `patience` is not there.
+    pub fn new(patience: Duration) -> Result<Self, HttpError> {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy().build();
+        let client = reqwest::Client::builder().timeout(patience).no_proxy().build();
         Ok(Self {
             client: client.map_err(|source| HttpError::Client { source })?,
             runtime: runtime.map_err(|source| HttpError::Runtime { source })?,

@@ -5,3 +5,4 @@ pub mod programs;
 pub mod process;
 pub mod http;
 pub mod system;
+pub mod kafka;

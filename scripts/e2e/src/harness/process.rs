@@ -117,6 +117,11 @@ impl Process {
         String::from_utf8_lossy(&bytes[start..]).into_owned()
     }
 
+    /// Where it serves its pages, by what it said last.
+    pub fn served_address(&self) -> Option<String> {
+        served_address(&self.output())
+    }
+
     /// The end of what it printed, with a heading, for people who look for the reason of a failure.
     pub fn tail(&self) -> String {
         tail(&self.name, &self.log)
@@ -146,6 +151,12 @@ pub fn tail(name: &str, log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(TAIL_LINES);
     format!("--- {name}: {}\n{}\n", log.display(), lines[from..].join("\n"))
+}
+
+fn served_address(output: &str) -> Option<String> {
+    let served = output.lines().rev().find(|line| line.contains("served health and metrics"))?;
+    let fields: serde_json::Value = serde_json::from_str(served).ok()?;
+    Some(fields.get("address")?.as_str()?.to_owned())
 }
 
 /// How an ended process ended, in words.
@@ -214,5 +225,17 @@ mod tests {
             _ => Ok(()),
         };
         wait_until("the child is gone", PATIENCE, gone).unwrap();
+    }
+
+    #[test]
+    fn the_address_is_the_one_that_was_said_last() {
+        let line = |port: u16| {
+            format!(
+                r#"{{"level":"INFO","message":"served health and metrics","address":"127.0.0.1:{port}"}}"#
+            )
+        };
+        let output = format!("{}\nnoise\n{}\nmore", line(1), line(2));
+        assert_eq!(served_address(&output).as_deref(), Some("127.0.0.1:2"));
+        assert_eq!(served_address("nothing"), None);
     }
 }

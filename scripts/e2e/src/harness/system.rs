@@ -1,6 +1,5 @@
 //! IO. The whole system on this machine: a monitor, an orchestrator, and the consumers it starts.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +14,8 @@ use super::programs::{ProgramError, program};
 
 /// How long a program may take to start and to be ready.
 const START: Duration = Duration::from_secs(60);
+/// How long a page may take to come.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long the whole system may take to end, its consumers included.
 const END: Duration = Duration::from_secs(60);
 
@@ -89,6 +90,44 @@ impl SystemPlan {
         format!("{}-{kind}", self.prefix)
     }
 
+    /// What starts a monitor.
+    pub fn monitor(&self) -> Result<Command, SystemError> {
+        let mut command = self.command("monitor")?;
+        command.arg("run");
+        self.add_common(&mut command);
+        command.args(["--group-id", &self.prefix, "--listen", "127.0.0.1:0"]);
+        command.args(&self.monitor_options);
+        Ok(command)
+    }
+
+    /// What starts an orchestrator with this state directory.
+    pub fn orchestrator(&self, state_dir: &Path) -> Result<Command, SystemError> {
+        let mut command = self.command("orchestrator")?;
+        command.arg("run");
+        self.add_common(&mut command);
+        command.args(["--group-id", &self.prefix, "--listen", "127.0.0.1:0"]);
+        command.arg("--state-dir").arg(state_dir);
+        command.args(["--sink-url", &format!("file://{}", self.lake().display())]);
+        command.args(&self.orchestrator_options);
+        Ok(command)
+    }
+
+    /// Runs a command of the orchestrator to its end, as a person would type it.
+    pub fn tell(&self, arguments: &[&str]) -> Result<(), SystemError> {
+        let mut command = self.command("orchestrator")?;
+        command.args(arguments);
+        self.add_common(&mut command);
+        let failed = |source| SystemError::Process { source };
+        let process = Process::start("command", command, &self.log("command"));
+        let mut process = process.map_err(failed)?;
+        let status = process.wait(START).map_err(failed)?;
+        if status.success() {
+            return Ok(());
+        }
+        let (name, tail) = (process.name().to_owned(), process.tail());
+        Err(SystemError::Ended { name, how: ending(status), tail })
+    }
+
     fn command(&self, name: &'static str) -> Result<Command, SystemError> {
         let program = program(name).map_err(|source| SystemError::Program { source })?;
         let mut command = Command::new(program);
@@ -104,7 +143,7 @@ impl SystemPlan {
         command.args(["--topic-prefix", &self.prefix]);
     }
 
-    fn log(&self, name: &str) -> PathBuf {
+    pub fn log(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.log"))
     }
 }
@@ -112,7 +151,7 @@ impl SystemPlan {
 impl System {
     /// Starts monitor and orchestrator, and waits until both are ready.
     pub fn start(plan: SystemPlan) -> Result<Self, SystemError> {
-        let http = Http::new().map_err(|source| SystemError::Http { source })?;
+        let http = Http::new(ANSWER_WITHIN).map_err(|source| SystemError::Http { source })?;
         let mut system = Self { plan, http, monitor: None, orchestrator: None };
         system.start_monitor()?;
         system.start_orchestrator()?;
@@ -124,41 +163,24 @@ impl System {
     }
 
     pub fn start_monitor(&mut self) -> Result<(), SystemError> {
-        let mut command = self.plan.command("monitor")?;
-        command.arg("run");
-        self.plan.add_common(&mut command);
-        command.args(["--group-id", &self.plan.prefix, "--listen", "127.0.0.1:0"]);
-        command.args(&self.plan.monitor_options);
-        self.monitor = Some(self.start_service("monitor", command)?);
+        self.monitor = Some(self.start_service("monitor", self.plan.monitor()?)?);
         Ok(())
     }
 
     pub fn start_orchestrator(&mut self) -> Result<(), SystemError> {
-        let mut command = self.plan.command("orchestrator")?;
-        command.arg("run");
-        self.plan.add_common(&mut command);
-        command.args(["--group-id", &self.plan.prefix, "--listen", "127.0.0.1:0"]);
-        command.arg("--state-dir").arg(self.plan.folder.join("state"));
-        command.args(["--sink-url", &format!("file://{}", self.plan.lake().display())]);
-        command.args(&self.plan.orchestrator_options);
+        let command = self.plan.orchestrator(&self.plan.folder.join("state"))?;
         self.orchestrator = Some(self.start_service("orchestrator", command)?);
         Ok(())
     }
 
     /// Says that a topic is to be read, as a person would.
     pub fn read_topic(&self, topic: &str, options: &[&str]) -> Result<(), SystemError> {
-        let mut command = self.plan.command("orchestrator")?;
-        command.args(["service", "set", topic]).args(options);
-        self.plan.add_common(&mut command);
-        self.run("service", command)
+        self.tell(&[&["service", "set", topic], options].concat())
     }
 
     /// Any further command of the orchestrator, as a person would type it.
     pub fn tell(&self, arguments: &[&str]) -> Result<(), SystemError> {
-        let mut command = self.plan.command("orchestrator")?;
-        command.args(arguments);
-        self.plan.add_common(&mut command);
-        self.run("command", command)
+        self.plan.tell(arguments)
     }
 
     /// The page `/status`.
@@ -228,7 +250,7 @@ impl System {
             if let Some(status) = process.status() {
                 return Ok(Err(ending(status)));
             }
-            let address = served_address(&process.output()).ok_or("it serves no pages")?;
+            let address = process.served_address().ok_or("it serves no pages")?;
             let page = self.http.get(&format!("http://{address}/readyz"));
             match page {
                 Ok(page) if page.status == 200 => Ok(Ok(address)),
@@ -244,16 +266,6 @@ impl System {
             Err(how) => Err(SystemError::Ended { name: name.into(), how, tail: process.tail() }),
         }
     }
-
-    fn run(&self, name: &str, command: Command) -> Result<(), SystemError> {
-        let failed = |source| SystemError::Process { source };
-        let mut process = Process::start(name, command, &self.plan.log(name)).map_err(failed)?;
-        let status = process.wait(START).map_err(failed)?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(SystemError::Ended { name: name.into(), how: ending(status), tail: process.tail() })
-    }
 }
 
 impl Drop for System {
@@ -264,13 +276,6 @@ impl Drop for System {
             let _ = orchestrator.stop(END);
         }
     }
-}
-
-/// What a service says about its pages when it serves them.
-fn served_address(output: &str) -> Option<String> {
-    let served = output.lines().rev().find(|line| line.contains("served health and metrics"))?;
-    let fields: BTreeMap<String, Value> = serde_json::from_str(served).ok()?;
-    Some(fields.get("address")?.as_str()?.to_owned())
 }
 
 /// All logs below a folder, by their paths in it.
@@ -290,21 +295,4 @@ fn logs(folder: &Path) -> Vec<(String, PathBuf)> {
     }
     found.sort();
     found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_is_the_one_that_was_said_last() {
-        let line = |port: u16| {
-            format!(
-                r#"{{"level":"INFO","message":"served health and metrics","address":"127.0.0.1:{port}"}}"#
-            )
-        };
-        let output = format!("{}\nnoise\n{}\nmore", line(1), line(2));
-        assert_eq!(served_address(&output).as_deref(), Some("127.0.0.1:2"));
-        assert_eq!(served_address("nothing"), None);
-    }
 }

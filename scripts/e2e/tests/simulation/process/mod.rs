@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
-use common::messages::event::Heartbeat;
-use common::messages::{Extra, Message};
+use common::messages::Message;
+use common::messages::event::{Heartbeat, LIFE};
 use common::moment::Moment;
 use common::partition::TopicPartition;
 use consumer::inbox::Inbox;
@@ -38,6 +38,9 @@ const LOOK_UP_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Process {
     pub(crate) consumer: ConsumerId,
     pub(crate) pid: u32,
+    started_ms: i64,
+    /// Counts its incarnations from 1.
+    life: u64,
     ownership: Ownership,
     lease: Lease,
     inbox: Inbox,
@@ -70,6 +73,8 @@ impl Process {
         Self {
             consumer,
             pid,
+            started_ms: outside.timestamp().0,
+            life: 1,
             ownership: Ownership::new(consumer, incarnation),
             lease: Lease::new(TTL, MARGIN),
             inbox: Inbox::new(false, controller_topic_id()),
@@ -153,18 +158,18 @@ impl Process {
         }
         self.beaten_at = Some(now);
         let (number, incarnation) = (self.lease.send(now), self.incarnation());
-        let heartbeat = self.heartbeat(number, outside.timestamp().0);
+        let heartbeat = self.heartbeat(number);
         let said = Said::Heartbeat { incarnation, number };
         self.write(heartbeat.into(), said, outside);
     }
 
-    fn heartbeat(&self, number: u64, process_started_ms: i64) -> Heartbeat {
+    fn heartbeat(&self, number: u64) -> Heartbeat {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap();
         Heartbeat {
             consumer: self.consumer,
             incarnation: self.incarnation(),
             number,
-            process_started_ms,
+            process_started_ms: self.started_ms,
             pid: self.pid,
             pod_uid: None,
             ttl_ms: ms(TTL),
@@ -173,7 +178,7 @@ impl Process {
             command_read: self.ownership.term(),
             address: None,
             draining: self.ownership.is_draining(),
-            extra: Extra::new(),
+            extra: [(LIFE.to_owned(), self.life.to_string())].into(),
         }
     }
 
@@ -190,6 +195,7 @@ impl Process {
             return;
         }
         outside.seen.lapses += 1;
+        self.life += 1;
         self.lease = Lease::new(TTL, MARGIN);
         (self.answer, self.answer_acknowledged, self.beats_acknowledged) = (0, 0, 0);
         self.beaten_at = None;

@@ -72,11 +72,15 @@ impl Fleet {
         lives.filter(move |(_, life)| now_ms - life.heard_at_ms <= life.lease_ms)
     }
 
-    /// How many living consumers own something: spares do not count.
-    pub fn working(&self, now_ms: i64) -> usize {
+    /// Living consumers that own something: spares do not count.
+    pub fn workers(&self, now_ms: i64) -> impl Iterator<Item = (ConsumerId, &Life)> {
         let owners: BTreeSet<Incarnation> =
             self.owners.values().map(|(_, incarnation)| *incarnation).collect();
-        self.living(now_ms).filter(|(_, life)| owners.contains(&life.incarnation)).count()
+        self.living(now_ms).filter(move |(_, life)| owners.contains(&life.incarnation))
+    }
+
+    pub fn working(&self, now_ms: i64) -> usize {
+        self.workers(now_ms).count()
     }
 
     pub fn owner(&self, partition: &TopicPartition) -> Option<ConsumerId> {

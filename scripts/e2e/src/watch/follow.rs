@@ -10,6 +10,7 @@ use common::chain::Chain;
 use common::kafka::client_events::ClientEvents;
 use common::kafka::clients::ClientError;
 use common::kafka::config::KafkaConfig;
+use common::messages::Message;
 use common::messages::chunk::{Assembler, CHUNK, ChunkHeader};
 use common::messages::codec::{EVENT_TYPE, decode};
 use common::messages::measurement::{Measurement, PartitionMeasurement};
@@ -26,11 +27,29 @@ use crate::clients;
 
 const POLL: Duration = Duration::from_millis(100);
 
+/// Takes what is said, in the order of each topic.
+pub trait Witness: Default + Send + 'static {
+    /// A consumer said this at `at_ms`, by the record's time.
+    fn event(&mut self, event: &Message, at_ms: i64);
+    fn measurement(&mut self, measurement: Measurement);
+}
+
 /// What was said so far.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub fleet: Fleet,
     pub measured: BTreeMap<TopicPartition, PartitionMeasurement>,
+}
+
+impl Witness for Seen {
+    fn event(&mut self, event: &Message, at_ms: i64) {
+        self.fleet.apply(event, at_ms);
+    }
+
+    fn measurement(&mut self, measurement: Measurement) {
+        let partitions = measurement.partitions.into_iter();
+        self.measured.extend(partitions.map(|measured| (measured.topic_partition(), measured)));
+    }
 }
 
 /// The topics to follow, each with one partition.
@@ -61,13 +80,13 @@ pub enum FollowError {
 
 /// A reader that goes on until it is dropped.
 #[derive(Debug)]
-pub struct Follower {
-    seen: Arc<Mutex<Seen>>,
+pub struct Follower<W: Witness> {
+    seen: Arc<Mutex<W>>,
     end: Shutdown,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Follower {
+impl<W: Witness> Follower<W> {
     /// Reads both topics from their beginnings; they must exist.
     pub fn start(kafka: &KafkaConfig, topics: Followed) -> Result<Self, FollowError> {
         let reader = clients::reader(kafka).map_err(|source| FollowError::Reader { source })?;
@@ -78,7 +97,7 @@ impl Follower {
                 .map_err(|source| FollowError::Assign { source })?;
         }
         reader.assign(&assignment).map_err(|source| FollowError::Assign { source })?;
-        let (seen, end) = (Arc::<Mutex<Seen>>::default(), Shutdown::manual());
+        let (seen, end) = (Arc::<Mutex<W>>::default(), Shutdown::manual());
         let mut task =
             Task { reader, topics, seen: Arc::clone(&seen), chunks: Assembler::default() };
         let until = end.clone();
@@ -90,12 +109,12 @@ impl Follower {
     }
 
     /// What was seen so far; the reader waits while it is looked at.
-    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+    pub fn seen(&self) -> MutexGuard<'_, W> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Follower {
+impl<W: Witness> Drop for Follower<W> {
     fn drop(&mut self) {
         self.end.request();
         if let Some(thread) = self.thread.take() {
@@ -105,14 +124,14 @@ impl Drop for Follower {
     }
 }
 
-struct Task {
+struct Task<W> {
     reader: Arc<BaseConsumer<ClientEvents>>,
     topics: Followed,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<W>>,
     chunks: Assembler,
 }
 
-impl Task {
+impl<W: Witness> Task<W> {
     fn run(&mut self, end: &Shutdown) {
         let Self { reader, topics, seen, chunks } = self;
         while !end.is_requested() {
@@ -120,9 +139,9 @@ impl Task {
                 Some(Ok(message)) => {
                     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                     if message.topic() == topics.monitor {
-                        take_measurement(&mut seen, &message);
+                        take_measurement(&mut *seen, &message);
                     } else {
-                        take_event(&mut seen, chunks, &message);
+                        take_event(&mut *seen, chunks, &message);
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) | None => {}
@@ -132,17 +151,14 @@ impl Task {
     }
 }
 
-fn take_measurement(seen: &mut Seen, message: &BorrowedMessage<'_>) {
-    match serde_json::from_slice::<Measurement>(message.payload().unwrap_or_default()) {
-        Ok(measurement) => {
-            let partitions = measurement.partitions.into_iter();
-            seen.measured.extend(partitions.map(|measured| (measured.topic_partition(), measured)));
-        }
+fn take_measurement(seen: &mut impl Witness, message: &BorrowedMessage<'_>) {
+    match serde_json::from_slice(message.payload().unwrap_or_default()) {
+        Ok(measurement) => seen.measurement(measurement),
         Err(error) => warn!(error = %Chain(&error), "a measurement was not understood"),
     }
 }
 
-fn take_event(seen: &mut Seen, chunks: &mut Assembler, message: &BorrowedMessage<'_>) {
+fn take_event(seen: &mut impl Witness, chunks: &mut Assembler, message: &BorrowedMessage<'_>) {
     let chunk = header(message, CHUNK).map(ChunkHeader::parse).transpose();
     let value = message.payload().unwrap_or_default().to_vec();
     let whole = chunk.and_then(|chunk| chunks.take(chunk, value));
@@ -150,7 +166,7 @@ fn take_event(seen: &mut Seen, chunks: &mut Assembler, message: &BorrowedMessage
     match whole {
         Ok(None) => {}
         Ok(Some(whole)) => match decode(header(message, EVENT_TYPE), &whole) {
-            Ok(event) => seen.fleet.apply(&event, at_ms),
+            Ok(event) => seen.event(&event, at_ms),
             Err(error) => warn!(error = %Chain(&error), "an event was not understood"),
         },
         Err(error) => warn!(error = %Chain(&error), "a chunk was not understood"),

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Does faults to the whole system on this machine, and verifies every record. See `chaos.sh --help`.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/supervise.sh
+. "$root/scripts/supervise.sh"
+
+usage() {
+  cat <<'HELP'
+Starts Apache Kafka, a monitor, two orchestrators and their consumers on this machine, produces a load that rises and
+falls, and does faults to all of them: processes killed, frozen and asked to end, the broker restarted, connections cut,
+volumes wiped, corrupted, full and read-only, the lake full and read-only, dead letters that cannot be written.
+At the end every record is verified and a report printed: docs/chaos.md says what it means.
+
+  scripts/chaos.sh [OPTION ...]
+
+  --kills N          how many faults; from 20 on there is one of each kind  (default: 20)
+  --seed N           equal seeds give equal faults                          (default: 1)
+  --seconds N        spread the faults over N seconds, so that they overlap
+                     (default: each waits until the one before is recovered from, 15 s or so for each)
+  --partitions N     partitions of the topic                                (default: 12)
+  --rate N           bytes per second at the peak, all partitions together  (default: 600000)
+  --report FILE      write the report as JSON
+
+What is missing is installed first, or named (scripts/setup.sh). The broker is always one of its own, since it is
+restarted. Folders that are full or read-only need the right to mount: without it these faults are left out, and the
+report says so. Ctrl-C lifts what lasts, does nothing further and verifies; a second one ends everything at once.
+Everything is written below .stowage/chaos of the repository; logs and lake stay there. CARGO_TARGET_DIR is honoured.
+Exit status: 0 nothing lost and nothing duplicated, 1 otherwise, 2 bad input.
+HELP
+}
+
+say() { printf 'chaos: %s\n' "$*" >&2; }
+refuse() { say "$1; see: scripts/chaos.sh --help"; exit 2; }
+
+options=()
+number() { case $2 in '' | *[!0-9]* | 0* | ???????????*) refuse "$1 takes a whole number above zero, not '$2'" ;; esac; }
+read_options() {
+  local option value
+  while [ $# -gt 0 ]; do
+    option=$1
+    shift
+    case $option in
+      -h | --help) usage; exit 0 ;;
+      --*=*) value=${option#*=} option=${option%%=*} ;;
+      --*) value=${1-}; [ $# -eq 0 ] || shift ;;
+      *) refuse "unknown argument '$option'" ;;
+    esac
+    case $option in
+      --kills | --seed | --seconds | --partitions | --rate) number "$option" "$value" ;;
+      --report) { [ -n "$value" ] && [ ! -d "$value" ] && [ -w "$(dirname "$value")" ]; } || refuse "--report names '$value', which cannot be written" ;;
+      *) refuse "unknown option '$option'" ;;
+    esac
+    options+=("$option" "$value")
+  done
+}
+
+build() {
+  case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
+  say "building (minutes the first time, with progress below; seconds after that)"
+  (cd "$root" && cargo build --workspace --bins) || { say "the build failed"; exit 1; }
+  programs=$(cd "$root" && cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug
+}
+
+# Mounts of a run that is killed go away with it.
+apart_from_other_mounts() {
+  local wrapper
+  for wrapper in "unshare --mount" "unshare --map-root-user --mount"; do
+    if $wrapper true 2>/dev/null; then echo "$wrapper"; return; fi
+  done
+}
+
+finish() {
+  local status=$?
+  trap - EXIT
+  trap '' INT TERM HUP
+  # What was started has ended by now, unless it was killed.
+  stop_marked
+  rm -rf "$run/kafka"
+  rmdir "$run/state" "$run/lake" 2>/dev/null || true
+  if [ -d "$run/kept" ]; then say "logs and lake are in $run and its folder kept"; fi
+  rmdir "$run" 2>/dev/null || true
+  exit "$status"
+}
+
+# The program itself is asked to end, and then ends what it started. One Ctrl-C may arrive twice (from the terminal and
+# from a program that started this script): only what comes half a second later is a second wish.
+pass_on() {
+  local now=${EPOCHREALTIME/[.,]/}
+  interrupted=1
+  [ -n "$apart" ] || exit "$2"
+  if [ $((now - asked_at)) -gt 500000 ]; then kill "-$1" "$apart" 2>/dev/null || true; fi
+  asked_at=$now
+}
+asked_at=0
+
+# A function, so that editing this file does not disturb a run.
+main() {
+  read_options "$@"
+  run=$root/.stowage/chaos/$(date +%Y%m%d-%H%M%S)-$$
+  "$root/scripts/setup.sh" || exit 1
+  build
+  mkdir -p "$run" || exit 1
+  trap finish EXIT
+  trap 'pass_on INT 130' INT
+  trap 'pass_on TERM 143' TERM HUP
+  mark_children chaos
+  # shellcheck disable=SC2046  # several words, or none
+  run_apart $(apart_from_other_mounts) env -u KAFKA_RUN -u KAFKA_PORT -u KAFKA_BOOTSTRAP_SERVERS -u LOG_FILTER \
+    "$programs/e2e" --log-filter error,rdkafka=off,librdkafka=off chaos --directory "$run" "${options[@]}"
+}
+
+main "$@"; exit

@@ -1,0 +1,24 @@
+//! Chaos: the whole system on real Kafka, a load, and a seeded mix of faults; then every record is verified.
+//!
+//! ```text
+//!  fault ──> schedule ──> inflict ──> owners ──> judge ──> report      run wires them
+//!  pure       pure          IO         pure      pure      pure          IO
+//!                            │
+//!             crew, proxy, sockets, room, letters: what faults are done to; leftovers      IO
+//! ```
+
+pub mod fault;
+pub mod schedule;
+pub mod owners;
+pub mod judge;
+pub mod report;
+pub mod sight;
+pub mod room;
+pub mod sockets;
+pub mod proxy;
+pub mod crew;
+pub mod letters;
+pub mod leftovers;
+pub mod stage;
+pub mod inflict;
+pub mod run;

@@ -1,0 +1,319 @@
+//! IO. A run of faults from start to end.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use common::clock::Clock;
+use common::moment::Moment;
+use common::rate::BytesPerSecond;
+use common::shutdown::Shutdown;
+
+use super::crew::Crew;
+use super::inflict::inflict;
+use super::leftovers;
+use super::letters::Letters;
+use super::report::{ChaosReport, Observed};
+use super::schedule::{At, Planned, schedule};
+use super::stage::{Ground, Stage};
+use crate::harness::patience::wait_until;
+use crate::harness::system::SystemPlan;
+use crate::lake::store::Lake;
+use crate::load::produce::{Load, LoadPlan};
+use crate::load::shape::{RatePlan, Shape};
+use crate::verify::check::{self, Request};
+use crate::verify::kafka::KafkaTopics;
+use crate::verify::report::Report;
+use crate::verify::wait::until_stored;
+use crate::watch::follow::{Followed, Follower};
+
+const PREFIX: &str = "data-engineering";
+const TOPIC: &str = "orders";
+/// How many consumers' capacities the load is at its peak.
+const PEAK_CONSUMERS: u64 = 4;
+const CYCLE: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+const START_WITHIN: Duration = Duration::from_secs(120);
+/// Whoever has not recovered by then is not waited for any longer.
+const RECOVER_WITHIN: Duration = Duration::from_secs(90);
+const STORE_WITHIN: Duration = Duration::from_secs(120);
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct ChaosPlan {
+    /// For Kafka, the lake, logs and state.
+    pub folder: PathBuf,
+    pub faults: usize,
+    pub seed: u64,
+    /// Faults are spread over this time; `None`: each waits until the one before is recovered from.
+    pub span: Option<Duration>,
+    pub partitions: u32,
+    /// At the peak.
+    pub rate: BytesPerSecond,
+}
+
+/// Runs it; the report says whether all went well.
+pub fn run(plan: &ChaosPlan) -> anyhow::Result<ChaosReport> {
+    let shutdown = Shutdown::install()?;
+    say("starting Kafka");
+    let ground = Ground::prepare(&plan.folder)?;
+    if let Some(refused) = &ground.refused {
+        say(&format!("no folder will be full or read-only: {refused}"));
+    }
+    let faults = schedule(plan.seed, plan.faults, &ground.kinds(), plan.span);
+    ground.create_topic(TOPIC, plan.partitions)?;
+    let load = Load::new(&ground.config, load_plan(plan))?;
+    let stage = set(plan, ground, &shutdown)?;
+    let until = Shutdown::manual();
+    let ends = until.clone();
+    let load = thread::spawn(move || load.run(Clock, &ends));
+    say("waiting until every partition is read and stored");
+    let began = Clock.timestamp().0;
+    wait_until_flowing(&stage, plan.partitions, &shutdown)?;
+    perform(&stage, plan, &faults, &shutdown)?;
+    let ended = Clock.timestamp().0;
+    let (readings, pauses, blows) = {
+        let seen = stage.follower.seen();
+        (seen.owners.readings(ended), seen.owners.pauses().to_vec(), seen.blows.clone())
+    };
+    until.request();
+    let sent = load.join().map_err(|_| anyhow!("the load panicked"))??;
+    if !sent.is_complete() {
+        say(&format!("{} records were not acknowledged: {:?}", sent.failed, sent.first_failure));
+    }
+    finish(stage, |stage, verification| {
+        let seen = stage.follower.seen();
+        let left_out = stage.left_out();
+        let crew = stage.crew();
+        ChaosReport::of(&Observed {
+            seed: plan.seed,
+            began,
+            ended,
+            readings: &readings,
+            pauses: &pauses,
+            blows: &blows,
+            moves: seen.fleet.moves(),
+            verification,
+            services_ended: crew.ended(),
+            left_out: &left_out,
+        })
+    })
+}
+
+/// Starts the services, and has them read the topic.
+fn set(plan: &ChaosPlan, ground: Ground, shutdown: &Shutdown) -> anyhow::Result<Stage> {
+    say("starting a monitor and two orchestrators");
+    let mut crew = Crew::new(system_plan(plan, &ground))?;
+    let leads = || {
+        if shutdown.is_requested() {
+            return Ok(Err(anyhow!("was asked to end")));
+        }
+        match crew.supervise() {
+            Ok(()) => crew.leader().map(|_| Ok(())).ok_or("nobody says so"),
+            Err(error) => Ok(Err(error)),
+        }
+    };
+    wait_until("an orchestrator leads", START_WITHIN, leads)??;
+    crew.plan().tell(&["service", "set", TOPIC])?;
+    let (monitor, events) = (crew.plan().topic("monitor"), crew.plan().topic("events"));
+    let known = |topic: &str| ground.create_topic(topic, 1);
+    known(&monitor)?;
+    let follower = Follower::start(&ground.config, Followed { monitor, events })?;
+    let dead_letters = crew.plan().topic("dead-letter");
+    let letters = Letters::start(&ground.config, (TOPIC, plan.partitions), dead_letters)?;
+    Ok(Stage {
+        plan: crew.plan().clone(),
+        crew: Mutex::new(crew),
+        follower,
+        letters,
+        busy: Mutex::default(),
+        left_out: Mutex::new(ground.left_out()),
+        ground,
+    })
+}
+
+fn system_plan(plan: &ChaosPlan, ground: &Ground) -> SystemPlan {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+    let capacity = (plan.rate.0 / PEAK_CONSUMERS).max(1);
+    SystemPlan {
+        kafka_bootstrap_servers: ground.services_servers(),
+        kafka_config: None,
+        folder: plan.folder.clone(),
+        prefix: PREFIX.into(),
+        monitor_options: words(&format!("--topics {TOPIC} --window-secs 10 --filter-secs 5")),
+        orchestrator_options: words(&format!(
+            "--capacity {capacity} --stabilisation-secs 10 --max-consumers 12 --catch-up-secs 30 \
+             --consumer-option rotation-secs=1 --consumer-option wait-time-secs=0.2"
+        )),
+    }
+}
+
+fn load_plan(plan: &ChaosPlan) -> LoadPlan {
+    LoadPlan {
+        topic: TOPIC.into(),
+        partitions: plan.partitions,
+        duration: None,
+        rates: RatePlan {
+            shape: Shape::RiseAndFall,
+            peak: plan.rate,
+            cycle: CYCLE,
+            delta: 10,
+            step: Duration::from_secs(5),
+            skew: 15,
+            seed: plan.seed,
+        },
+        record_bytes: 300,
+        input: None,
+    }
+}
+
+fn wait_until_flowing(stage: &Stage, partitions: u32, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let flows = || {
+        if shutdown.is_requested() {
+            return Ok(Err(anyhow!("was asked to end")));
+        }
+        if let Err(error) = stage.crew().supervise() {
+            return Ok(Err(error));
+        }
+        if is_calm(stage, partitions, 0) { Ok(Ok(())) } else { Err("not all of it flows") }
+    };
+    wait_until("every partition is read and stored", START_WITHIN, flows)?
+}
+
+/// Every partition has its owner, as the leader and the consumers say, and of each something was
+/// read and stored since `since`.
+fn is_calm(stage: &Stage, partitions: u32, since: i64) -> bool {
+    let wanted = usize::try_from(partitions).unwrap_or(usize::MAX);
+    if stage.follower.seen().owners.flowing(since) != wanted {
+        return false;
+    }
+    let Some((_, status)) = stage.crew().leader() else { return false };
+    let owners = status["partitions"].as_object().into_iter().flatten();
+    let owned = owners.filter(|(_, one)| one["state"] == "Owned").count();
+    owned == wanted && status["trust"] == "measuring"
+}
+
+/// Does all faults, each on a thread of its own, until all are over and recovered from.
+fn perform(
+    stage: &Stage,
+    plan: &ChaosPlan,
+    faults: &[Planned],
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let running = AtomicUsize::new(0);
+    let mut show = Show { began: Clock.now(), calm: None, number: 0 };
+    thread::scope(|scope| {
+        loop {
+            stage.crew().supervise()?;
+            let is_idle = running.load(Ordering::SeqCst) == 0;
+            if is_idle {
+                show.look(stage, plan.partitions);
+            }
+            let next = faults.get(show.number).filter(|_| !shutdown.is_requested());
+            match next {
+                Some(fault) if show.is_due(fault, is_idle) => {
+                    show.announce(fault, faults.len());
+                    running.fetch_add(1, Ordering::SeqCst);
+                    let running = &running;
+                    scope.spawn(move || {
+                        carry_out(stage, fault);
+                        running.fetch_sub(1, Ordering::SeqCst);
+                    });
+                }
+                None if is_idle && show.calm.is_some() => return Ok(()),
+                Some(_) | None => {}
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    })
+}
+
+/// How far the faults have come.
+struct Show {
+    began: Moment,
+    /// Since when everything has recovered, or is not waited for any longer.
+    calm: Option<Moment>,
+    number: usize,
+}
+
+impl Show {
+    fn look(&mut self, stage: &Stage, partitions: u32) {
+        let Some(since) = stage.follower.seen().lifted_last() else { return };
+        let now = Clock.timestamp().0;
+        let is_awaited = !stage.follower.seen().is_recovered();
+        let is_recovered = is_awaited && is_calm(stage, partitions, since);
+        let mut seen = stage.follower.seen();
+        let waited = Duration::from_millis(u64::try_from(now - since).unwrap_or(0));
+        if is_recovered {
+            seen.note_calm(now);
+        } else if is_awaited && waited > RECOVER_WITHIN {
+            seen.give_up();
+        }
+        if seen.is_recovered() {
+            self.calm.get_or_insert(Clock.now());
+        }
+    }
+
+    fn is_due(&self, fault: &Planned, is_idle: bool) -> bool {
+        let now = Clock.now();
+        match (fault.at, self.calm) {
+            (At::Elapsed(at), _) => now.saturating_since(self.began) >= at,
+            (At::Calm(pause), Some(calm)) => is_idle && now.saturating_since(calm) >= pause,
+            (At::Calm(_), None) => false,
+        }
+    }
+
+    fn announce(&mut self, fault: &Planned, of: usize) {
+        self.number += 1;
+        self.calm = None;
+        let seconds = Clock.now().saturating_since(self.began).as_secs();
+        say(&format!("{seconds:>4} s  fault {} of {of}: {}", self.number, fault.kind));
+    }
+}
+
+fn carry_out(stage: &Stage, fault: &Planned) {
+    if let Err(error) = inflict(stage, fault) {
+        let why = format!("{error:#}");
+        say(&format!("{} was not done: {why}", fault.kind));
+        stage.leave_out(fault.kind, why);
+    }
+}
+
+/// Has everything stored, ends the system and verifies.
+fn finish(
+    mut stage: Stage,
+    conclude: impl FnOnce(&Stage, &Report) -> ChaosReport,
+) -> anyhow::Result<ChaosReport> {
+    stage.letters.stop();
+    say("storing what is left");
+    let lake = Lake::open(&stage.plan.lake().display().to_string(), &Default::default())?;
+    let mut topics = KafkaTopics::connect(&stage.ground.config)?;
+    if !until_stored(&mut topics, &lake, &[TOPIC.to_owned()], STORE_WITHIN)? {
+        say(&format!("not everything was stored within {} s", STORE_WITHIN.as_secs()));
+    }
+    say("ending the fleet");
+    if let Err(error) = stage.crew().stop() {
+        say(&format!("{error:#}"));
+    }
+    leftovers::end(&stage.plan)?;
+    say("comparing every record with the lake");
+    let dead_letter_topic = Some(stage.plan.topic("dead-letter"));
+    let request = Request { topics: vec![TOPIC.into()], dead_letter_topic };
+    let verification = check::verify(&mut topics, &lake, &request)?;
+    let report = conclude(&stage, &verification);
+    if stage.ground.rooms.is_some() {
+        leftovers::keep(&stage.plan).context("failed to keep logs and lake")?;
+    }
+    drop(topics);
+    stage.ground.kafka.end()?;
+    Ok(report)
+}
+
+fn say(what: &str) {
+    // Progress that nobody sees is no reason to end.
+    let _ = writeln!(io::stderr(), "chaos: {what}");
+}

@@ -1,0 +1,136 @@
+//! Pure. Which faults come when: the same for the same seed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::fault::{Kind, Target};
+
+/// Between two faults of one target, and between calm and the next fault.
+const PAUSE: Duration = Duration::from_secs(1);
+/// So many further milliseconds at random.
+const PAUSE_MORE_MS: u64 = 3_000;
+
+/// A fault to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    pub kind: Kind,
+    pub at: At,
+    /// Chooses the victim among those that there are.
+    pub pick: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// So long after the beginning, whatever came before.
+    Elapsed(Duration),
+    /// So long after everything has recovered from the one before.
+    Calm(Duration),
+}
+
+/// So many faults of `kinds`, each kind as often as any other, but for one. Spread over `span`, or,
+/// without it, one after the other.
+pub fn schedule(seed: u64, count: usize, kinds: &[Kind], span: Option<Duration>) -> Vec<Planned> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut deck: Vec<Kind> = Vec::new();
+    let mut free_at: BTreeMap<Target, Duration> = BTreeMap::new();
+    let mut planned = Vec::new();
+    for number in 0..count {
+        if deck.is_empty() {
+            deck = kinds.to_vec();
+            deck.shuffle(&mut rng);
+        }
+        let Some(kind) = deck.pop() else { break };
+        let (pause_ms, part, pick) =
+            (rng.random_range(0..PAUSE_MORE_MS), rng.random_range(0..1_000), rng.random());
+        let at = match span {
+            None => At::Calm(PAUSE + Duration::from_millis(pause_ms)),
+            Some(span) => {
+                let at = slot(span, number, count, part);
+                At::Elapsed(reserve(&mut free_at, kind, at))
+            }
+        };
+        planned.push(Planned { kind, at, pick });
+    }
+    planned.sort_by_key(|fault| match fault.at {
+        At::Elapsed(at) => at,
+        At::Calm(_) => Duration::ZERO,
+    });
+    planned
+}
+
+/// A moment within the `number`-th of `count` equal parts of `span`.
+fn slot(span: Duration, number: usize, count: usize, part_permille: u32) -> Duration {
+    let (number, count) =
+        (u32::try_from(number).unwrap_or(u32::MAX), u32::try_from(count).unwrap_or(u32::MAX));
+    let length = span / count.max(1);
+    length * number + length * part_permille / 1_000
+}
+
+/// Consumers are many; anything else is left in peace until its fault is over.
+fn reserve(free_at: &mut BTreeMap<Target, Duration>, kind: Kind, at: Duration) -> Duration {
+    if kind.target() == Target::Consumer {
+        return at;
+    }
+    let free = free_at.entry(kind.target()).or_default();
+    let at = at.max(*free);
+    *free = at + kind.lasts() + PAUSE;
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Duration = Duration::from_secs(300);
+
+    fn at(planned: &Planned) -> Duration {
+        match planned.at {
+            At::Elapsed(at) => at,
+            At::Calm(_) => panic!("no time was asked for"),
+        }
+    }
+
+    #[test]
+    fn equal_seeds_give_equal_faults_and_others_do_not() {
+        let of = |seed| schedule(seed, 40, &Kind::ALL, Some(SPAN));
+        assert_eq!(of(7), of(7));
+        assert_ne!(of(7), of(8));
+    }
+
+    #[test]
+    fn every_kind_comes_before_any_comes_twice() {
+        for seed in 0..50 {
+            let mut kinds: Vec<Kind> =
+                schedule(seed, Kind::ALL.len(), &Kind::ALL, None).iter().map(|f| f.kind).collect();
+            kinds.sort_unstable();
+            assert_eq!(kinds, Kind::ALL);
+        }
+    }
+
+    #[test]
+    fn one_target_has_one_fault_at_a_time() {
+        for seed in 0..50 {
+            let planned = schedule(seed, 60, &Kind::ALL, Some(SPAN));
+            assert!(planned.is_sorted_by_key(at));
+            for (number, fault) in planned.iter().enumerate() {
+                let target = fault.kind.target();
+                let same = |other: &&Planned| other.kind.target() == target;
+                let next = planned[number + 1..].iter().find(same);
+                if let (Some(next), true) = (next, target != Target::Consumer) {
+                    assert!(at(next) > at(fault) + fault.kind.lasts(), "{fault:?} {next:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_planned_of_what_cannot_be_done() {
+        assert_eq!(schedule(1, 9, &[], Some(SPAN)), []);
+        let only = schedule(1, 3, &[Kind::MonitorKill], None);
+        assert!(only.len() == 3 && only.iter().all(|fault| matches!(fault.at, At::Calm(_))));
+    }
+}
