@@ -10,7 +10,7 @@ Runs the fuzz targets with libFuzzer: every decoder that reads from Kafka, from 
   scripts/fuzz.sh [--seconds N] [TARGET ...]
 
   --seconds N   for each target                       (default: 60)
-  TARGET        a name in scripts/fuzz/targets; all of them unless given
+  TARGET        a name in scripts/fuzz/src; all of them unless given
 
 Each begins with its seeds in scripts/fuzz/seeds. What it finds out stays in .stowage/fuzz, so that the next run goes on
 there; bytes that break a target are kept there, too, and named. Put them into the seeds once it is mended.
@@ -32,9 +32,9 @@ done
 case $seconds in '' | *[!0-9]* | 0*) echo "fuzz: --seconds takes a whole number above zero, not '$seconds'" >&2; exit 2 ;; esac
 
 cd "$root"
-mapfile -t targets < <(find scripts/fuzz/targets -name '*.rs' -printf '%f\n' | sed 's/\.rs$//' | sort)
+mapfile -t targets < <(find scripts/fuzz/src -name '*.rs' -printf '%f\n' | sed 's/\.rs$//' | sort)
 for name in "${chosen[@]}"; do
-  [ -f "scripts/fuzz/targets/$name.rs" ] || { echo "fuzz: there is no target '$name'; there are: ${targets[*]}" >&2; exit 2; }
+  [ -f "scripts/fuzz/src/$name.rs" ] || { echo "fuzz: there is no target '$name'; there are: ${targets[*]}" >&2; exit 2; }
 done
 [ ${#chosen[@]} = 0 ] || targets=("${chosen[@]}")
 

@@ -41,6 +41,8 @@ case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$invoked_fr
 locked=()
 [ -z "${CI:-}" ] || locked=(--locked)
 minutes_max=40
+# Not all: fuzz targets run until something breaks.
+programs=(--bin monitor --bin orchestrator --bin consumer --bin e2e)
 passed=0 failed=0 skipped=0 matched=0 problems=()
 work=$root/.stowage/test/$(date +%Y%m%d-%H%M%S)-$$
 log=
@@ -173,7 +175,7 @@ select_tests() {
   local targets other
   mapfile -t targets < <(test_targets "$1")
   selection=("${targets[@]}" ${filter:+"$filter"})
-  if [ "$1" = quick ]; then selection=(--lib --bins "${selection[@]}"); fi
+  if [ "$1" = quick ]; then selection=(--lib "${programs[@]}" "${selection[@]}"); fi
   if [ -n "$filter" ] && [[ " ${targets[*]} " == *" --test $filter "* ]]; then selection=(--test "$filter"); return; fi
   if [ "$1" = quick ]; then other=kafka; else other=quick; fi
   [ "${#targets[@]}" -gt 0 ] && { [ -z "$filter" ] || ! test_targets $other | grep -xF -- "$filter" >/dev/null; }
@@ -221,7 +223,7 @@ main() {
   say "what is needed"
   scripts/setup.sh --tests || { fail "what is needed"; exit 1; }
   [ -n "$filter" ] || static_checks
-  check "build" cargo build "${locked[@]}" --workspace --bins --tests
+  check "build" cargo build "${locked[@]}" --workspace "${programs[@]}" --tests
   [ "$checked" = 0 ] || exit 1
   offer_readers
   quick_tests

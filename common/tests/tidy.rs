@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 const CODE_LINES_MAX: usize = 400;
 
-const MEMBERS: [&str; 5] = ["common", "monitor", "orchestrator", "consumer", "scripts/e2e"];
+const MEMBERS: [&str; 6] =
+    ["common", "monitor", "orchestrator", "consumer", "scripts/e2e", "scripts/fuzz"];
 
 const UNTAGGED: [&str; 3] = ["lib.rs", "main.rs", "mod.rs"];
 
