@@ -58,7 +58,7 @@ read_options() {
 build() {
   case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
   say "building (minutes the first time, with progress below; seconds after that)"
-  (cd "$root" && cargo build --workspace --bins) || { say "the build failed"; exit 1; }
+  (cd "$root" && cargo build --workspace --bin monitor --bin orchestrator --bin consumer --bin e2e) || { say "the build failed"; exit 1; }
   programs=$(cd "$root" && cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug
 }
 

@@ -25,7 +25,7 @@ use crate::command_line::status::StatusArgs;
 use crate::demand::DemandPolicy;
 use crate::fleet::launch::{LaunchSettings, OWNED};
 use crate::fleet::process::Grace;
-use crate::plan::snapshot::Limits;
+use crate::plan::snapshot::{CONSUMERS_MAX, Limits};
 use crate::trigger::TriggerPolicy;
 
 /// Without a measurement for so long nothing is moved that need not be.
@@ -144,7 +144,7 @@ pub struct RunArgs {
 
     /// At most so many consumers exist at a time
     #[arg(long, env, hide_env_values = true, value_name = "NUMBER", default_value_t = 64,
-          value_parser = RangedU64ValueParser::<u32>::new().range(1..=10_000))]
+          value_parser = RangedU64ValueParser::<u32>::new().range(1..=u64::from(CONSUMERS_MAX)))]
     pub max_consumers: u32,
 
     /// At most so many consumers are created by one plan

@@ -157,3 +157,19 @@ fn without_room_the_least_loaded_takes_what_has_no_owner() {
     snapshot.limits.create_max = 0;
     assert_snapshot!(plan(&snapshot));
 }
+
+/// Numbers that no consumer of a fleet has, however they came into a snapshot: what they hold has no
+/// owner, and no plan grows with them.
+#[test]
+fn whoever_has_no_number_of_ours_is_planned_around() {
+    let mut snapshot = snapshot(&[&[60, 20]], &[]);
+    for (partition, number) in [(0, 0), (1, u32::MAX)] {
+        let name = TopicPartition::new("orders", partition);
+        let owner = Some(ConsumerId(number));
+        snapshot.partitions.get_mut(&name).expect("it is there").owner = owner;
+        let facts = snapshot.consumers[&ConsumerId(1)];
+        snapshot.consumers.insert(ConsumerId(number), facts);
+    }
+    let owners: Vec<u32> = plan(&snapshot).assignment.values().map(|owner| owner.0).collect();
+    assert_eq!(owners, [1, 2]);
+}

@@ -12,9 +12,9 @@ use thiserror::Error;
 use super::plan_table;
 use super::send::TopicArgs;
 use crate::decision::JournalLine;
-use crate::plan::plan;
 use crate::plan::policy::{Algorithm, ConsumerPrice, Preset};
-use crate::plan::snapshot::Snapshot;
+use crate::plan::snapshot::{CONSUMERS_MAX, Snapshot};
+use crate::plan::{is_number, plan};
 
 #[derive(Args, Clone, Debug)]
 pub struct PlanArgs {
@@ -88,6 +88,11 @@ pub enum PlanError {
         #[source]
         source: serde_json::Error,
     },
+    #[error(
+        "{} names consumer {consumer}: consumers are numbered from 1 to {CONSUMERS_MAX}",
+        path.display()
+    )]
+    Number { path: PathBuf, consumer: u32 },
     #[error("line {line} of {} is no line of a journal", path.display())]
     Line {
         path: PathBuf,
@@ -107,6 +112,13 @@ pub fn run(args: &PlanArgs) -> Result<String, PlanError> {
         (None, Some(path)) => vec![(None, snapshot(path)?)],
         (None, None) => Vec::new(),
     };
+    for (_, snapshot) in &snapshots {
+        let path = || args.from_log.clone().or_else(|| args.snapshot.clone()).unwrap_or_default();
+        let wrong = snapshot.consumers.keys().find(|consumer| !is_number(**consumer));
+        if let Some(consumer) = wrong {
+            return Err(PlanError::Number { path: path(), consumer: consumer.0 });
+        }
+    }
     let pages = snapshots.into_iter().map(|(at, snapshot)| page(args, at, snapshot));
     Ok(pages.collect::<Vec<_>>().join("\n"))
 }
@@ -197,6 +209,8 @@ mod tests {
     fn a_file_with_something_else_is_named() {
         let error = plan_of("{}", &[]).unwrap_err();
         assert!(error.contains("holds no snapshot: missing field `scope`"), "{error}");
+        let error = plan_of(&SNAPSHOT.replace(r#"{"1": {"#, r#"{"0": {"#), &[]).unwrap_err();
+        assert!(error.contains("names consumer 0: consumers are numbered from 1"), "{error}");
     }
 
     #[test]

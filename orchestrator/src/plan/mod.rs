@@ -25,6 +25,8 @@ use common::identity::ConsumerId;
 use common::partition::TopicPartition;
 use common::rate::BytesPerSecond;
 
+pub use model::is_number;
+
 use model::Model;
 use policy::Algorithm;
 use reason::{CreateReason, Fit, MoveReason, RemoveReason, Warning};

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::identity::ConsumerId;
 use common::partition::TopicPartition;
 
-use super::snapshot::{ConsumerFacts, Demand, PartitionFacts, Scope, Snapshot, Standing, Wish};
+use super::snapshot::{
+    CONSUMERS_MAX, ConsumerFacts, Demand, PartitionFacts, Scope, Snapshot, Standing, Wish,
+};
 use crate::pack::problem::{Bin, Cause, Item, Problem};
 use crate::pack::{pack, problem};
 
@@ -45,7 +47,9 @@ impl<'a> Model<'a> {
     pub(super) fn new(snapshot: &'a Snapshot) -> Self {
         let read = |(_, facts): &(&TopicPartition, &PartitionFacts)| facts.wish != Wish::Excluded;
         let mut places_left = snapshot.limits.consumers_max;
-        let standings = snapshot.consumers.iter().map(|(id, facts)| {
+        // Others are none of ours: one that a person numbered like that, or a fault of the snapshot.
+        let numbered = snapshot.consumers.iter().filter(|(id, _)| is_number(**id));
+        let standings = numbered.map(|(id, facts)| {
             let mut standing = facts.standing;
             if standing == Standing::Serving {
                 match places_left.checked_sub(1) {
@@ -235,6 +239,11 @@ fn variance(facts: &PartitionFacts) -> f64 {
 fn share(peak: u64, (plan, trigger): (u32, u32)) -> u64 {
     let share = (u128::from(peak) * u128::from(plan)).div_ceil(u128::from(trigger.max(1)));
     u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+/// Whether a consumer of a fleet may have this number.
+pub fn is_number(consumer: ConsumerId) -> bool {
+    (1..=CONSUMERS_MAX).contains(&consumer.0)
 }
 
 fn bin_of(consumer: ConsumerId) -> usize {

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
 
+/// Consumers of a fleet are numbered from 1 to this at most.
+pub const CONSUMERS_MAX: u32 = 10_000;
+
 /// The input of a plan. Nothing else influences it: no clock, no environment, no earlier plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {

@@ -8,13 +8,14 @@ use orchestrator::decision::JournalLine;
 use orchestrator::ledger::kept;
 use orchestrator::operations::Operations;
 use orchestrator::plan::plan;
+use orchestrator::plan::snapshot::CONSUMERS_MAX;
 use orchestrator::proposal::Proposal;
 
 fuzz_target!(|text: &str| {
     if let Ok(line) = serde_json::from_str::<JournalLine>(text)
         && line.snapshot.partitions.len() < 100
         && line.snapshot.consumers.len() < 100
-        && line.snapshot.consumers.keys().all(|id| id.0 < 1_000)
+        && line.snapshot.limits.consumers_max <= CONSUMERS_MAX
     {
         let _ = plan(&line.snapshot);
     }
