@@ -113,9 +113,9 @@ impl Problem {
     }
 
     /// Steps that suffice for problems of this size: small ones are searched until nothing improves,
-    /// large ones take no longer than people wait.
+    /// large ones take no longer than people wait. Where there are many bins a step takes longer.
     pub fn usual_effort(items: usize) -> u64 {
-        let items = items as u64;
-        (items.saturating_pow(3) / 2).clamp(10_000, 1_600_000)
+        let most = if items <= 2_000 { 1_600_000 } else { 1_000_000 };
+        (items as u64).saturating_pow(3).div_euclid(2).clamp(10_000, most)
     }
 }
