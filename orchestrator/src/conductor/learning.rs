@@ -80,6 +80,7 @@ impl Reign {
         if !overloaded.is_empty() && waiting.count() * 2 >= overloaded.len() {
             return Some(Hold::Sink);
         }
-        self.expansion.held().map(|_| Hold::Fruitless)
+        // Where nobody serves, somebody has to.
+        self.expansion.held().filter(|_| snapshot.serving() > 0).map(|_| Hold::Fruitless)
     }
 }

@@ -121,7 +121,7 @@ impl Conductor {
             }
             Input::Topics { asked, cluster } => self.read_topics(asked, &cluster),
             Input::Measured(measurement) => {
-                let policy = self.world.settings.demand;
+                let policy = self.demand_policy();
                 let anomalies = self.world.demands.take(&measurement, &policy);
                 if let Phase::Leading(reign) = &mut self.phase {
                     reign.measured(now.moment);
@@ -155,6 +155,16 @@ impl Conductor {
                 vec![]
             }
         }
+    }
+
+    /// A lag asks for no more than a consumer is packed to, by what is known of consumers.
+    fn demand_policy(&self) -> DemandPolicy {
+        let settings = &self.world.settings;
+        let capacity = match &self.phase {
+            Phase::Leading(reign) => reign.capacities.typical(),
+            Phase::Standby | Phase::TakingOver(_) => settings.limits.capacity,
+        };
+        DemandPolicy { plan_capacity: settings.limits.plan_capacity(capacity), ..settings.demand }
     }
 
     fn tick(&mut self, now: Now) -> Vec<Action> {

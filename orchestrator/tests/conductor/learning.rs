@@ -42,6 +42,23 @@ fn a_throttled_sink_teaches_nothing_and_holds_back_others() {
     assert!(stage.status().consumers.len() > 1, "the sink is well again");
 }
 
+/// However little the last ones brought: somebody has to read.
+#[test]
+fn nothing_holds_back_the_first_consumer() {
+    let mut stage = Stage::settled(8, 80);
+    read(&mut stage, 60, &rates(8, 80), 10, 0);
+    read(&mut stage, 60, &rates(8, 150), 10, 0);
+    assert_eq!(stage.status().hold, Some(Hold::Fruitless));
+    for consumer in stage.status().consumers {
+        stage.freeze(consumer.consumer);
+    }
+    for _ in 0..60 {
+        stage.measure(&rates(8, 150));
+        stage.pass(1_000);
+    }
+    assert!(!stage.owners().contains(&0), "{:?}", stage.owners());
+}
+
 #[test]
 fn consumers_that_brought_nothing_hold_back_others_for_a_while() {
     let mut stage = Stage::settled(8, 80);
