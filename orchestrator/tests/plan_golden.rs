@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use orchestrator::plan::plan;
 use orchestrator::plan::policy::Policy;
 use orchestrator::plan::snapshot::{
-    ConsumerFacts, Demand, Limits, PartitionFacts, Scope, Snapshot, Standing, Wish,
+    ConsumerFacts, Demand, Hold, Limits, PartitionFacts, Scope, Snapshot, Standing, Wish,
 };
 
 /// Consumers by what they hold, and what has no owner: the rates of partitions orders/0, orders/1, …
@@ -172,4 +172,23 @@ fn whoever_has_no_number_of_ours_is_planned_around() {
     }
     let owners: Vec<u32> = plan(&snapshot).assignment.values().map(|owner| owner.0).collect();
     assert_eq!(owners, [1, 2]);
+}
+
+/// A heuristic that knows no limits plans only where none of them is in its way: else ours does.
+#[test]
+fn a_published_heuristic_moves_and_creates_nothing_that_it_must_not() {
+    let policy = Policy { algorithm: "wfd".parse().expect("it is one"), ..Policy::default() };
+    let free = Snapshot { policy, ..snapshot(&[&[60, 50], &[10]], &[30]) };
+    let moved = |snapshot: &Snapshot| {
+        let plan = plan(snapshot);
+        let moves = plan.moves.values().filter(|planned| planned.from.is_some()).count();
+        (moves, plan.create.len(), plan.assignment.len())
+    };
+    assert!(moved(&free).0 > 0 && moved(&free).1 > 0, "{:?}", moved(&free));
+    let frozen = Snapshot { scope: Scope::Place, ..free.clone() };
+    assert_eq!(moved(&frozen), (0, 0, 4));
+    let limits = Limits { hold: Some(Hold::Paused), ..free.limits.clone() };
+    assert_eq!(moved(&Snapshot { limits, ..free.clone() }).1, 0);
+    let limits = Limits { consumers_max: 2, ..free.limits.clone() };
+    assert_eq!(moved(&Snapshot { limits, ..free }).1, 0);
 }

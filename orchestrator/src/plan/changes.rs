@@ -7,7 +7,6 @@ use common::partition::TopicPartition;
 use common::rate::BytesPerSecond;
 
 use super::model::{Model, Places, count};
-use super::policy::Algorithm;
 use super::reason::{CreateReason, Fit, MoveReason, Relief, RemoveReason};
 use super::snapshot::{Demand, PartitionFacts, Scope, Standing, Wish};
 use super::{Assignment, Plan, PlannedMove};
@@ -154,7 +153,7 @@ impl<'a> View<'a> {
         let Some(owner) = from else {
             return facts.owner.map_or(MoveReason::New, |owner| MoveReason::OwnerGone { owner });
         };
-        if let Algorithm::Published(heuristic) = self.model.snapshot.policy.algorithm {
+        if let Some(heuristic) = self.places.heuristic {
             return MoveReason::Packed { owner, heuristic };
         }
         match self.places.causes[item] {

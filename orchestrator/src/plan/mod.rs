@@ -94,10 +94,11 @@ impl Plan {
 /// binds, the overload is spread, and the plan says so.
 pub fn plan(snapshot: &Snapshot) -> Plan {
     let model = Model::new(snapshot);
-    let places = match snapshot.policy.algorithm {
-        Algorithm::Stowage => model.solve(),
+    let published = match snapshot.policy.algorithm {
+        Algorithm::Stowage => None,
         Algorithm::Published(heuristic) => published::solve(&model, heuristic),
     };
+    let places = published.unwrap_or_else(|| model.solve());
     let mut plan = changes::describe(&model, &places);
     plan.warnings = warn::warnings(&model, &plan, &places);
     plan

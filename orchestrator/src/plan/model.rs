@@ -13,6 +13,7 @@ use super::snapshot::{
     CONSUMERS_MAX, ConsumerFacts, Demand, PartitionFacts, Scope, Snapshot, Standing, Wish,
 };
 use crate::pack::problem::{Bin, Cause, Item, Problem};
+use crate::pack::published::Heuristic;
 use crate::pack::{pack, problem};
 
 /// What is planned for: partitions that are to be read, and the consumers by their numbers.
@@ -33,6 +34,8 @@ pub(super) struct Places {
     /// Why each partition of the model leaves where it was, as far as the packing decided it.
     pub(super) causes: Vec<Option<Cause>>,
     pub(super) is_held_back: bool,
+    /// The published heuristic that decided, if one did.
+    pub(super) heuristic: Option<Heuristic>,
 }
 
 impl Places {
@@ -97,7 +100,7 @@ impl<'a> Model<'a> {
         let homes: Vec<_> = self.partitions.iter().map(|(_, facts)| self.home(facts)).collect();
         if !self.has_takers() {
             let causes = vec![None; homes.len()];
-            return Places { owners: homes, causes, is_held_back: true };
+            return Places { owners: homes, causes, is_held_back: true, heuristic: None };
         }
         let scope = self.snapshot.scope.min(Scope::Relieve);
         let mut places = self.pack(scope, &homes, &BTreeSet::new(), |demand| demand.peak.0);
@@ -175,7 +178,7 @@ impl<'a> Model<'a> {
         for (item, cause) in packing.moves {
             causes[item] = Some(cause);
         }
-        Places { owners, causes, is_held_back: packing.is_held_back }
+        Places { owners, causes, is_held_back: packing.is_held_back, heuristic: None }
     }
 
     fn problem(

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use common::identity::ConsumerId;
 
 use super::model::{Model, Places};
-use super::snapshot::Standing;
+use super::snapshot::{Scope, Standing};
 use crate::pack::fit::Input;
 use crate::pack::published::Heuristic;
 
 /// Packs to the plan capacity of a consumer that does not exist yet. Limits, pins and standings are
-/// not among what such a heuristic knows; only numbers that are taken are left out.
-pub(super) fn solve(model: &Model<'_>, heuristic: Heuristic) -> Places {
+/// not among what such a heuristic knows; only numbers that are taken are left out. `None` where it
+/// would do what it must not: move anything but what has no owner, create somebody meanwhile, or
+/// exceed the maximum.
+pub(super) fn solve(model: &Model<'_>, heuristic: Heuristic) -> Option<Places> {
     let limits = &model.snapshot.limits;
+    if model.snapshot.scope < Scope::Relieve || limits.hold.is_some() {
+        return None;
+    }
     let sizes: Vec<u64> = model.partitions.iter().map(|(_, facts)| facts.demand.peak.0).collect();
     let ids = Numbers::new(model);
     let current = model.partitions.iter().map(|(partition, _)| {
@@ -22,11 +27,14 @@ pub(super) fn solve(model: &Model<'_>, heuristic: Heuristic) -> Places {
     let current: Vec<Option<u32>> = current.collect();
     let capacity = limits.plan_capacity(limits.capacity).0;
     let packed = heuristic.pack(&Input { capacity, sizes: &sizes, current: &current });
-    Places {
-        owners: packed.into_iter().map(|id| Some(ids.consumer(id))).collect(),
+    let owners: Vec<_> = packed.into_iter().map(|id| Some(ids.consumer(id))).collect();
+    let exceeds = |owner: &ConsumerId| owner.0 > limits.consumers_max;
+    (!owners.iter().flatten().any(exceeds)).then(|| Places {
+        owners,
         causes: vec![None; sizes.len()],
         is_held_back: false,
-    }
+        heuristic: Some(heuristic),
+    })
 }
 
 /// The numbers that may be used, counted without gaps, as the heuristics count.
