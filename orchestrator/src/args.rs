@@ -12,7 +12,6 @@ use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
 use common::rate::BytesPerSecond;
 use thiserror::Error;
 
-use crate::capacity::CapacityPolicy;
 use crate::command_line::compare::CompareArgs;
 use crate::command_line::operate::{ApproveArgs, DrainArgs, PinArgs, ScalingArgs, UnpinArgs};
 use crate::command_line::plan::PlanArgs;
@@ -22,7 +21,6 @@ use crate::command_line::service::ServiceArgs;
 use crate::command_line::simulate::SimulateArgs;
 use crate::command_line::size::SizeArgs;
 use crate::command_line::status::StatusArgs;
-use crate::demand::DemandPolicy;
 use crate::fleet::launch::{LaunchSettings, OWNED};
 use crate::fleet::process::Grace;
 use crate::plan::snapshot::{CONSUMERS_MAX, Limits};
@@ -252,19 +250,6 @@ impl RunArgs {
             consumers_max: self.max_consumers,
             create_max: self.max_new_consumers,
             hold: None,
-        }
-    }
-
-    pub fn capacity_policy(&self) -> CapacityPolicy {
-        let configured = BytesPerSecond(self.capacity);
-        CapacityPolicy { configured, factor: self.capacity_factor }
-    }
-
-    pub fn demand_policy(&self) -> DemandPolicy {
-        let limits = self.limits();
-        DemandPolicy {
-            catch_up: Duration::from_secs(self.catch_up_secs),
-            plan_capacity: limits.plan_capacity(limits.capacity),
         }
     }
 

@@ -211,8 +211,8 @@ impl Base {
             consumer_partitions: self.consumer_partitions,
             policy: self.args.policy.policy(),
             limits: self.args.limits(),
-            capacity: self.args.capacity_policy(),
-            demand: self.args.demand_policy(),
+            capacity_factor: self.args.capacity_factor,
+            catch_up: Duration::from_secs(self.args.catch_up_secs),
             trigger: self.args.trigger_policy(),
         };
         Conductor::new(settings, now(), rand::make_rng())

@@ -117,6 +117,25 @@ async fn a_removal_waits_then_asks_then_insists() {
     }
 }
 
+/// Whoever is to be started again is asked to end, and killed if that does not help.
+#[tokio::test]
+async fn a_restart_asks_and_then_insists() {
+    for (script, ending) in [(GENTLE, "exit status 0"), (STUBBORN, "signal 9")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut fleet = fleet(folder.path(), script);
+        let first = create(&mut fleet).await;
+        wait_until_up(&folder, 1).await;
+        fleet.command(FleetCommand::Restart { consumer: ONE }).await;
+        let how = ending.to_owned();
+        let ended = FleetEvent::Exited { consumer: ONE, pid: first, how, is_expected: false };
+        assert_eq!(next(&mut fleet).await, ended);
+        assert!(matches!(next(&mut fleet).await, FleetEvent::Failing { failures: 1, .. }));
+        assert!(matches!(next(&mut fleet).await, FleetEvent::Started { pid, .. } if pid != first));
+        wait_until_up(&folder, 2).await;
+        fleet.shut_down().await;
+    }
+}
+
 /// The fleet's end ends every consumer; before that no process is left behind.
 #[tokio::test]
 async fn shutting_down_ends_all() {

@@ -26,6 +26,7 @@ mod gaps;
 mod report;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use common::identity::TopicId;
 use common::kafka::wire::cluster::Cluster;
@@ -37,7 +38,6 @@ use common::moment::Moment;
 use common::term::Generation;
 use rand::rngs::ChaCha8Rng;
 
-use crate::capacity::CapacityPolicy;
 use crate::demand::DemandPolicy;
 use crate::fleet::FleetCommand;
 use crate::inbox::Received;
@@ -68,8 +68,10 @@ pub struct Settings {
     pub consumer_partitions: u32,
     pub policy: Policy,
     pub limits: Limits,
-    pub capacity: CapacityPolicy,
-    pub demand: DemandPolicy,
+    /// What a consumer sustains is learned within `limits.capacity` divided and multiplied by this.
+    pub capacity_factor: u64,
+    /// The time in which a consumer is to catch up with a lag.
+    pub catch_up: Duration,
     pub trigger: TriggerPolicy,
 }
 
@@ -164,7 +166,8 @@ impl Conductor {
             Phase::Leading(reign) => reign.capacities.typical(),
             Phase::Standby | Phase::TakingOver(_) => settings.limits.capacity,
         };
-        DemandPolicy { plan_capacity: settings.limits.plan_capacity(capacity), ..settings.demand }
+        let plan_capacity = settings.limits.plan_capacity(capacity);
+        DemandPolicy { catch_up: settings.catch_up, plan_capacity }
     }
 
     fn tick(&mut self, now: Now) -> Vec<Action> {

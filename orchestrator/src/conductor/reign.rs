@@ -11,7 +11,7 @@ use common::moment::Moment;
 use common::term::Generation;
 use rand::rngs::ChaCha8Rng;
 
-use crate::capacity::Capacities;
+use crate::capacity::{Capacities, CapacityPolicy};
 use crate::decision::Decision;
 use crate::expansion::Expansion;
 use crate::fleet::{FleetCommand, FleetEvent};
@@ -107,7 +107,10 @@ impl Reign {
             lifted: BTreeMap::new(),
             paces: Paces::default(),
             capacities: Capacities::new(
-                world.settings.capacity,
+                CapacityPolicy {
+                    configured: world.settings.limits.capacity,
+                    factor: world.settings.capacity_factor,
+                },
                 saved(world, CAPACITIES).unwrap_or_default(),
             ),
             expansion: Expansion::default(),

@@ -29,6 +29,17 @@ fn what_a_consumer_sustains_is_learned_and_kept_over_restarts() {
     assert_eq!(stage.status().consumers.len(), 1);
 }
 
+/// A lag asks for a whole consumer at most, by what consumers are known to sustain.
+#[test]
+fn a_lag_asks_for_what_was_learned() {
+    let mut stage = Stage::settled(4, 100);
+    read(&mut stage, 12, &rates(4, 100), 350, 0);
+    stage.measure_unread(&rates(4, 100));
+    let demands: Vec<u64> =
+        stage.status().partitions.values().map(|partition| partition.demand.0).collect();
+    assert_eq!(demands, [900; 4], "three quarters of 1,200");
+}
+
 #[test]
 fn a_throttled_sink_teaches_nothing_and_holds_back_others() {
     let mut stage = Stage::settled(4, 100);

@@ -17,11 +17,9 @@ use common::partition::TopicPartition;
 use common::position::{HandOver, ReleaseId};
 use common::rate::BytesPerSecond;
 use common::term::{Generation, Term};
-use orchestrator::capacity::CapacityPolicy;
 use orchestrator::conductor::action::{Action, Destination};
 use orchestrator::conductor::input::{CommandsRead, Input, Now};
 use orchestrator::conductor::{Conductor, Settings};
-use orchestrator::demand::DemandPolicy;
 use orchestrator::fleet::{FleetCommand, FleetEvent};
 use orchestrator::inbox::Received;
 use orchestrator::plan::policy::Policy;
@@ -149,6 +147,15 @@ impl Stage {
     }
 
     pub(crate) fn measure(&mut self, rates: &[u64]) {
+        self.measure_committed(rates, RECORDS);
+    }
+
+    /// The same, and nothing of it was read.
+    pub(crate) fn measure_unread(&mut self, rates: &[u64]) {
+        self.measure_committed(rates, 0);
+    }
+
+    fn measure_committed(&mut self, rates: &[u64], committed: u64) {
         let partitions = (0..).zip(rates).map(|(partition, rate)| PartitionMeasurement {
             topic: "orders".into(),
             partition,
@@ -158,8 +165,8 @@ impl Stage {
             size: RECORDS,
             log_start: 0,
             high_watermark: RECORDS,
-            committed: Some(RECORDS),
-            lag: Some(0),
+            committed: Some(committed),
+            lag: Some(RECORDS - committed),
             lag_seconds: None,
             bytes_per_record: 1.0,
             state: MeasurementState::Steady,
@@ -633,11 +640,8 @@ fn conductor(now: Now, seed: u64) -> Conductor {
         controller_topic_id: controller_topic_id(),
         consumer_partitions: CONSUMERS_MAX,
         policy: Policy::default(),
-        capacity: CapacityPolicy { configured: limits.capacity, factor: 2 },
-        demand: DemandPolicy {
-            catch_up: Duration::from_secs(60),
-            plan_capacity: limits.plan_capacity(limits.capacity),
-        },
+        capacity_factor: 2,
+        catch_up: Duration::from_secs(60),
         trigger: TriggerPolicy {
             stabilisation: Duration::from_secs(10),
             silence: Duration::from_secs(15),

@@ -8,11 +8,9 @@ use common::messages::Message;
 use common::moment::Moment;
 use common::rate::BytesPerSecond;
 use common::term::Generation;
-use orchestrator::capacity::CapacityPolicy;
 use orchestrator::conductor::action::{Action, Destination, Note};
 use orchestrator::conductor::input::{Input, Log, Now};
 use orchestrator::conductor::{Conductor, Settings};
-use orchestrator::demand::DemandPolicy;
 use orchestrator::fleet::FleetCommand;
 use orchestrator::inbox::{Inbox, Received};
 use orchestrator::plan::policy::Policy;
@@ -368,11 +366,8 @@ fn settings(pid: u32, state_dir: &str, consumers: usize) -> Settings {
         controller_topic_id: controller_topic_id(),
         consumer_partitions: u32::try_from(consumers).unwrap(),
         policy: Policy::default(),
-        capacity: CapacityPolicy { configured: capacity, factor: 2 },
-        demand: DemandPolicy {
-            catch_up: seconds(60),
-            plan_capacity: limits.plan_capacity(capacity),
-        },
+        capacity_factor: 2,
+        catch_up: seconds(60),
         trigger: TriggerPolicy {
             stabilisation: seconds(20),
             silence: seconds(15),
