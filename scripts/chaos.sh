@@ -55,13 +55,6 @@ read_options() {
   done
 }
 
-build() {
-  case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
-  say "building (minutes the first time, with progress below; seconds after that)"
-  (cd "$root" && cargo build --workspace --bin monitor --bin orchestrator --bin consumer --bin e2e) || { say "the build failed"; exit 1; }
-  programs=$(cd "$root" && cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug
-}
-
 # Mounts of a run that is killed go away with it.
 apart_from_other_mounts() {
   local wrapper
@@ -83,27 +76,17 @@ finish() {
   exit "$status"
 }
 
-# The program itself is asked to end, and then ends what it started. One Ctrl-C may arrive twice (from the terminal and
-# from a program that started this script): only what comes half a second later is a second wish.
-pass_on() {
-  local now=${EPOCHREALTIME/[.,]/}
-  interrupted=1
-  [ -n "$apart" ] || exit "$2"
-  if [ $((now - asked_at)) -gt 500000 ]; then kill "-$1" "$apart" 2>/dev/null || true; fi
-  asked_at=$now
-}
-asked_at=0
-
 # A function, so that editing this file does not disturb a run.
 main() {
   read_options "$@"
   run=$root/.stowage/chaos/$(date +%Y%m%d-%H%M%S)-$$
   "$root/scripts/setup.sh" || exit 1
-  build
+  say "building (minutes the first time, with progress below; seconds after that)"
+  programs=$(build_programs "$root") || { say "the build failed"; exit 1; }
   mkdir -p "$run" || exit 1
   trap finish EXIT
-  trap 'pass_on INT 130' INT
-  trap 'pass_on TERM 143' TERM HUP
+  trap 'ask_to_end INT 130' INT
+  trap 'ask_to_end TERM 143' TERM HUP
   mark_children chaos
   # shellcheck disable=SC2046  # several words, or none
   run_apart $(apart_from_other_mounts) env -u KAFKA_RUN -u KAFKA_PORT -u KAFKA_BOOTSTRAP_SERVERS -u LOG_FILTER \

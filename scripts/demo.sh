@@ -55,13 +55,6 @@ read_options() {
   done
 }
 
-build() {
-  case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
-  say "building (minutes the first time, with progress below; seconds after that)"
-  (cd "$root" && cargo build --workspace --bin monitor --bin orchestrator --bin consumer --bin e2e) || { say "the build failed"; exit 1; }
-  programs=$(cd "$root" && cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug
-}
-
 start_kafka() {
   export KAFKA_RUN=$run/kafka KAFKA_PORT=${KAFKA_PORT:-auto}
   server=$("$root/scripts/kafka.sh" up) || exit 1
@@ -92,28 +85,18 @@ finish() {
   exit "$status"
 }
 
-# The demo itself is asked to end, and then ends what it started. One Ctrl-C may arrive twice (from the terminal and
-# from a program that started this script): only what comes half a second later is a second wish.
-pass_on() {
-  local now=${EPOCHREALTIME/[.,]/}
-  interrupted=1
-  [ -n "$apart" ] || exit "$2"
-  if [ $((now - asked_at)) -gt 500000 ]; then kill "-$1" "$apart" 2>/dev/null || true; fi
-  asked_at=$now
-}
-asked_at=0
-
 # A function, so that editing this file does not disturb a run.
 main() {
   read_options "$@"
   run=$root/.stowage/demo/$(date +%Y%m%d-%H%M%S)-$$
   server=
   "$root/scripts/setup.sh" || exit 1
-  build
+  say "building (minutes the first time, with progress below; seconds after that)"
+  programs=$(build_programs "$root") || { say "the build failed"; exit 1; }
   mkdir -p "$run" || exit 1
   trap finish EXIT
-  trap 'pass_on INT 130' INT
-  trap 'pass_on TERM 143' TERM HUP
+  trap 'ask_to_end INT 130' INT
+  trap 'ask_to_end TERM 143' TERM HUP
   mark_children demo
   if [ -n "${KAFKA_BOOTSTRAP_SERVERS:-}" ]; then server=KAFKA_BOOTSTRAP_SERVERS=$KAFKA_BOOTSTRAP_SERVERS; else start_kafka; fi
   run_apart env -u KAFKA_RUN -u KAFKA_PORT "$server" "$programs/e2e" demo --directory "$run" "${options[@]}"

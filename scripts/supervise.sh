@@ -1,5 +1,13 @@
 # shellcheck shell=bash
-# Sourced by the scripts that start other programs: ways to end everything that one of them started, and nothing else.
+# Sourced by the scripts that start other programs: builds these, and ends everything that one of them started.
+
+# build_programs ROOT: builds the services and e2e of the repository ROOT, and prints the folder that they are in.
+build_programs() {
+  case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
+  cd "$1" || return
+  cargo build --workspace --bin monitor --bin orchestrator --bin consumer --bin e2e >&2 || return
+  echo "$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug"
+}
 
 # What is started from now on carries a mark in its environment, whatever process group or parent it gets later.
 mark_children() {
@@ -24,7 +32,7 @@ stop_marked() {
 }
 
 # run_apart COMMAND...: in a process group of its own, so that Ctrl-C reaches only this script. The traps for signals
-# are to call pass_on, and `apart` is the process. Returns the command's exit status.
+# are to set `interrupted` (see ask_to_end), and `apart` is the process. Returns the command's exit status.
 run_apart() {
   local status again
   set -m
@@ -43,3 +51,15 @@ run_apart() {
   return "$status"
 }
 apart=
+
+# ask_to_end SIGNAL STATUS: asks the command that runs apart to end what it started and then itself; without one this
+# script ends with STATUS. One Ctrl-C may arrive twice (from the terminal and from a program that started this script):
+# only what comes half a second later is a second wish.
+ask_to_end() {
+  local now=${EPOCHREALTIME/[.,]/}
+  interrupted=1
+  [ -n "$apart" ] || exit "$2"
+  if [ $((now - asked_at)) -gt 500000 ]; then kill "-$1" "$apart" 2>/dev/null || true; fi
+  asked_at=$now
+}
+asked_at=0

@@ -86,22 +86,7 @@ impl Owners {
             Message::Notice(notice) if notice.class == NoticeClass::LeaseLapsed => {
                 self.end(notice.incarnation, at, End::Dropped);
             }
-            Message::Notice(_)
-            | Message::LeaderStarted(_)
-            | Message::LeaderAlive(_)
-            | Message::Snapshot(_)
-            | Message::Assign(_)
-            | Message::StartConsuming(_)
-            | Message::StopConsuming(_)
-            | Message::StateQuery(_)
-            | Message::Unpin(_)
-            | Message::Pause(_)
-            | Message::Resume(_)
-            | Message::Drain(_)
-            | Message::DryRun(_)
-            | Message::Approve(_)
-            | Message::Refused(_)
-            | Message::Marker(_) => {}
+            _ => {}
         }
     }
 

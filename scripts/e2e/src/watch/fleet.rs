@@ -48,21 +48,7 @@ impl Fleet {
             Message::Answer(answer) => self.answer(answer),
             Message::Report(report) => self.report(report, at_ms),
             Message::Notice(_) => self.notices += 1,
-            Message::LeaderStarted(_)
-            | Message::LeaderAlive(_)
-            | Message::Snapshot(_)
-            | Message::Assign(_)
-            | Message::StartConsuming(_)
-            | Message::StopConsuming(_)
-            | Message::StateQuery(_)
-            | Message::Unpin(_)
-            | Message::Pause(_)
-            | Message::Resume(_)
-            | Message::Drain(_)
-            | Message::DryRun(_)
-            | Message::Approve(_)
-            | Message::Refused(_)
-            | Message::Marker(_) => {}
+            _ => {}
         }
     }
 
