@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const FAULTS: &str = "22";
 const SECONDS: &str = "120";
 const SEED: &str = "7";
+/// What does not move is read all the time; consumers say so each second, on a machine that is busy.
+const STAYED_MAX_MS: u64 = 5_000;
 /// Each has a Kafka and a fleet of its own.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -24,6 +26,8 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 #[test]
 fn one_fault_of_each_kind_loses_and_doubles_nothing() {
     let Some(report) = chaos(&["--kills", FAULTS, "--seconds", SECONDS]) else { return };
+    let stayed = report["stayed_gap_ms"].as_u64().unwrap();
+    assert!(stayed < STAYED_MAX_MS, "not read for {stayed} ms though it did not move");
     for (kind, of_kind) in report["faults"].as_object().unwrap() {
         let is_once = of_kind["done"] == 1 || of_kind["left_out"] == 1;
         assert!(is_once, "{kind}: {of_kind}");
