@@ -13,6 +13,7 @@ pods as local processes. No root, no container engine; reached on 127.0.0.1 only
   scripts/kubernetes.sh down [--wipe]   stop; --wipe removes the cluster's data, too
   scripts/kubernetes.sh status          one line per process; exit status 1 unless all of them run
   scripts/kubernetes.sh build           only build; prints the program's path
+  scripts/kubernetes.sh ready           exit status 0 if it is built, or could be
 
 Each command may be given twice. Progress goes to standard error, so this works in a shell:
   export "$(scripts/kubernetes.sh up)"
@@ -48,9 +49,9 @@ command=${1:-}
 [ $# -eq 0 ] || shift
 case $command in
   -h | --help | help) usage; exit 0 ;;
-  up | status | build) [ $# -eq 0 ] || refuse "'$command' takes no argument, got '$1'" ;;
+  up | status | build | ready) [ $# -eq 0 ] || refuse "'$command' takes no argument, got '$1'" ;;
   down) { [ $# -eq 0 ] || [ "$*" = --wipe ]; } || refuse "'down' takes nothing but --wipe, got '$*'" ;;
-  '') refuse "a command is needed: up, down, status or build" ;;
+  '') refuse "a command is needed: up, down, status, build or ready" ;;
   *) refuse "unknown command '$command'" ;;
 esac
 [ "$(uname -s)" = Linux ] || die "this script needs Linux"
@@ -69,4 +70,5 @@ case $command in
   down) down "${1:-}" ;;
   status) status ;;
   build) build; echo "$program" ;;
+  ready) [ -x "$program" ] || need_go ;;
 esac

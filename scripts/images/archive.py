@@ -42,8 +42,8 @@ def layer(root: str) -> bytes:
 class Archive:
     """An OCI layout in a tar: blobs named by what they hold."""
 
-    def __init__(self, path: str) -> None:
-        self.tar = tarfile.open(path, "w", format=tarfile.GNU_FORMAT)
+    def __init__(self, tar: tarfile.TarFile) -> None:
+        self.tar = tar
 
     def file(self, name: str, data: bytes) -> None:
         info = tarfile.TarInfo(name)
@@ -59,9 +59,8 @@ class Archive:
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
 
 
-def write(program: str, root: str, name: str, path: str) -> None:
-    plain = layer(root)
-    archive = Archive(path)
+def write(archive: Archive, program: str, name: str, plain: bytes) -> str:
+    """Writes the image whose only layer is `plain`, and says what it is."""
     packed = archive.blob("layer.v1.tar+gzip", gzip.compress(plain, 9, mtime=0))
     config = archive.blob("config.v1+json", json.dumps({
         "architecture": MACHINES[platform.machine()], "os": "linux",
@@ -78,8 +77,7 @@ def write(program: str, root: str, name: str, path: str) -> None:
     # For engines that do not read OCI layouts yet.
     blobs = [f"blobs/sha256/{blob['digest'].removeprefix('sha256:')}" for blob in (config, packed)]
     archive.json("manifest.json", [{"Config": blobs[0], "RepoTags": [name], "Layers": [blobs[1]]}])
-    archive.tar.close()
-    print(f"{name}  {packed['size'] / 1e6:.1f} MB compressed, {len(plain) / 1e6:.1f} MB unpacked  {described['digest']}  {path}")
+    return f"{name}  {packed['size'] / 1e6:.1f} MB compressed, {len(plain) / 1e6:.1f} MB unpacked  {described['digest']}"
 
 
 def main() -> None:
@@ -89,7 +87,9 @@ def main() -> None:
     parser.add_argument("name", help="NAME:TAG")
     parser.add_argument("file")
     options = parser.parse_args()
-    write(options.program, options.root, options.name, options.file)
+    with tarfile.open(options.file, "w", format=tarfile.GNU_FORMAT) as tar:
+        said = write(Archive(tar), options.program, options.name, layer(options.root))
+    print(f"{said}  {options.file}")
 
 
 main()

@@ -29,6 +29,7 @@ need_go() {
   found=$(go env GOVERSION) || die "go does not run"
   [ "$(printf '%s\n' "$wanted" "${found#go}" | sort -V | head -n 1)" = "$wanted" ] ||
     die "Go ${wanted%.*} or newer is needed, and this is ${found#go}: $hint"
+  mkdir -p "$cache" 2>/dev/null || die "the folder $cache cannot be made; set STOWAGE_CACHE"
   [ "$(df -Pk "$cache" | awk 'NR == 2 { print int($4 / 1048576) }')" -ge 4 ] ||
     die "$cache needs 4 GB of free disk space for the build; make room, or set STOWAGE_CACHE to another disk"
 }

@@ -9,7 +9,7 @@ down() {
   lock_instance
   # What was started last ends first.
   for name in $(KUBE_NODES=$nodes_max processes | tac); do stop_process "$name"; done
-  [ "$1" != --wipe ] || rm -rf "$KUBE_RUN"/{certificates,logs,pids,nodes,etcd,accounts.key,images.json,settings,tokens.csv} "$KUBE_RUN"/*.kubeconfig
+  [ "$1" != --wipe ] || rm -rf "$KUBE_RUN"/{certificates,logs,pids,nodes,etcd,accounts.key,images.json,settings,tokens.csv,cache} "$KUBE_RUN"/*.kubeconfig
 }
 
 # The API server drains for longer than anybody here wants to wait.

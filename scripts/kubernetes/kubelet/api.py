@@ -1,5 +1,6 @@
 """The API server, spoken to in JSON with a bearer token."""
 
+import contextlib
 import datetime
 import http.client
 import json
@@ -57,10 +58,8 @@ class Api:
     def cut(self) -> None:
         """Breaks every open watch: whoever was away misses nothing, since each begins again with a list."""
         for link in list(self.streams):
-            try:
+            with contextlib.suppress(OSError, AttributeError):
                 link.sock.shutdown(socket.SHUT_RDWR)
-            except (OSError, AttributeError):
-                pass
 
     def call(self, method: str, path: str, body: Object | None = None, kind: str = "application/json") -> Object:
         """Sends a request, twice if the connection had gone stale."""

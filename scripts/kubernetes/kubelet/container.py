@@ -23,7 +23,7 @@ PAUSE_MAX = 300.0
 STEADY_AFTER = 600.0
 
 
-class Waiting(Exception):
+class NotYet(Exception):
     """The container cannot start yet; reason and message go into its status."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -40,7 +40,7 @@ class Probe:
         self.good = self.bad = 0
 
     def is_due(self) -> bool:
-        return time.monotonic() >= self.next
+        return time.monotonic() >= float(self.next)
 
     def count(self, good: bool) -> None:
         self.next = time.monotonic() + self.spec.get("periodSeconds", 10)
@@ -82,7 +82,7 @@ class Container:
         if not self.process and not self.terminated and time.monotonic() >= self.again_at:
             try:
                 self._start()
-            except Waiting as why:
+            except NotYet as why:
                 self.wait(why.reason, str(why))
         if self.process:
             self._probe()
@@ -167,7 +167,7 @@ class Container:
         image, command = str(self.spec["image"]), self.spec.get("command")
         program = self.pod.node.image(image)
         if self.pod.node.has_fault("image") or (program is None and not command):
-            raise Waiting("ErrImagePull", f"no such image: {image}")
+            raise NotYet("ErrImagePull", f"no such image: {image}")
         argv = list(command or program or []) + list(self.spec.get("args") or [])
         return [expand(word, env) for word in argv]
 
@@ -182,7 +182,7 @@ class Container:
                     argv, env=env, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                     start_new_session=True)
             except OSError as error:
-                raise Waiting("RunContainerError", str(error)) from error
+                raise NotYet("RunContainerError", str(error)) from error
         # As with container runtimes the time is taken after the start: the process may have read an earlier one.
         self.started_at, self.waiting, self.terminated = now(), None, None
         self.began = time.monotonic()

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .api import CALL_ERRORS, ApiError, Object, log, now
-from .container import Container, Waiting
+from .container import Container, NotYet
 from .text import expand, quantity
 from .volumes import Volumes, keys, reference
 
@@ -109,7 +109,7 @@ class Pod:
             return data[key].decode()
         if is_optional:
             return None
-        raise Waiting("CreateContainerConfigError", f"couldn't find key {key} in {kind} {name}")
+        raise NotYet("CreateContainerConfigError", f"couldn't find key {key} in {kind} {name}")
 
     def _run(self) -> None:
         restart = self.manifest["spec"].get("restartPolicy", "Always")

@@ -20,7 +20,8 @@ def expand(text: str, env: Mapping[str, str]) -> str:
 def relocate(text: str, mounts: Sequence[Mount]) -> str:
     """Replaces each mountPath by the real path, the longest first."""
     for path, real in sorted(mounts, key=lambda mount: -len(mount[0])):
-        text = re.sub(re.escape(path.rstrip("/")) + r"(?=/|$|[\s:,;\"'])", lambda _, real=real: real, text)
+        # A backslash in a replacement would mean something.
+        text = re.sub(re.escape(path.rstrip("/")) + r"(?=/|$|[\s:,;\"'])", real.replace("\\", r"\\"), text)
     return text
 
 

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .api import Object
-from .container import Waiting
+from .container import NotYet
 
 if TYPE_CHECKING:
     from .pod import Pod
@@ -33,7 +33,7 @@ def keys(pod: "Pod", kind: str, name: str, is_optional: bool) -> dict[str, bytes
     if found is None:
         if is_optional:
             return {}
-        raise Waiting("CreateContainerConfigError", f'{kind} "{name}" not found')
+        raise NotYet("CreateContainerConfigError", f'{kind} "{name}" not found')
     data, coded = found.get("data") or {}, found.get("binaryData") or {}
     if kind == "secrets":
         data, coded = {}, data
@@ -75,7 +75,7 @@ class Volumes:
         api = self.pod.node.api
         claim = api.get(f"/api/v1/namespaces/{self.pod.namespace}/persistentvolumeclaims/{name}")
         if claim.get("status", {}).get("phase") != "Bound":
-            raise Waiting("ContainerCreating", f"claim {name} is not bound")
+            raise NotYet("ContainerCreating", f"claim {name} is not bound")
         volume = api.get(f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}")["spec"]
         return str((volume.get("hostPath") or volume["local"])["path"])
 
