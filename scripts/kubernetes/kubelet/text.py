@@ -18,10 +18,10 @@ def expand(text: str, env: Mapping[str, str]) -> str:
 
 
 def relocate(text: str, mounts: Sequence[Mount]) -> str:
-    """Replaces each mountPath by the real path, the longest first."""
+    """Replaces each mountPath by the real path, the longest first; not where it is the end of another path."""
     for path, real in sorted(mounts, key=lambda mount: -len(mount[0])):
         # A backslash in a replacement would mean something.
-        text = re.sub(re.escape(path.rstrip("/")) + r"(?=/|$|[\s:,;\"'])", real.replace("\\", r"\\"), text)
+        text = re.sub(r"(?<![\w.-])" + re.escape(path.rstrip("/")) + r"(?=/|$|[\s:,;\"'])", real.replace("\\", r"\\"), text)
     return text
 
 
