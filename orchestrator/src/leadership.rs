@@ -35,6 +35,8 @@ pub enum Event {
     Marker(Nonce),
     /// The log was read to its end, and it is known that no other orchestrator can be leading.
     Alone,
+    /// The own reign is to begin anew.
+    Renew,
     /// The main loop went round.
     Tick,
 }
@@ -97,6 +99,10 @@ impl Leadership {
             Event::Alone => match self.role {
                 Role::Standby { .. } => self.stand(now, rng),
                 Role::Candidate { .. } | Role::Leader { .. } => vec![],
+            },
+            Event::Renew => match self.role {
+                Role::Leader { .. } => self.stand(now, rng),
+                Role::Standby { .. } | Role::Candidate { .. } => vec![],
             },
             Event::Tick => self.tick(now, rng),
         }

@@ -18,7 +18,7 @@ use crate::conductor::action::{Note, PlanningNote};
 use crate::decision::Decision;
 use crate::plan::snapshot::Hold;
 use crate::roster::End;
-use crate::status::{PartitionStatus, RateTrust, Role, Status};
+use crate::status::{ConsumerStanding, PartitionStatus, RateTrust, Role, Status};
 
 const GAP_BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0];
 const FROZEN: &str =
@@ -26,6 +26,7 @@ const FROZEN: &str =
 const PARTITIONS: &str = "Partitions that are to be read, by state of their ownership";
 const OWNER: &str = "The number of the consumer that holds a partition, 0 for none";
 const UNOWNED: &str = "For how long nobody has held a partition that is to be read";
+const STANDING: &str = "1 for how a consumer stands: serving, starting, draining, failing, ...";
 const LOAD: &str = "What the partitions of a consumer ask for";
 const MOVES: &str = "Changes of owner that were planned, by reason";
 const R_SCORE: &str =
@@ -75,6 +76,19 @@ struct ConsumerLabel {
     consumer: u32,
 }
 
+/// A class of faults, and whom it was about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabel {
+    class: &'static str,
+    consumer: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StandingLabel {
+    consumer: u32,
+    standing: &'static str,
+}
+
 type ByPartition = Family<PartitionLabel, Gauge>;
 type ByConsumer = Family<ConsumerLabel, Gauge>;
 
@@ -89,19 +103,20 @@ pub struct OrchestratorMetrics {
     partitions: Family<StateLabel, Gauge>,
     owner: ByPartition,
     unowned: Family<PartitionLabel, Gauge<f64, AtomicU64>>,
+    standing: Family<StandingLabel, Gauge>,
     load: ByConsumer,
     capacity: ByConsumer,
     plans: Family<ReasonLabel, Counter>,
     moves: Family<ReasonLabel, Counter>,
     r_score: Counter<f64, AtomicU64>,
     move_gap: Histogram,
-    open_failures: Counter,
-    ended: Family<ClassLabel, Counter>,
-    exits: Family<ClassLabel, Counter>,
-    refused: Family<ClassLabel, Counter>,
-    notices: Family<ClassLabel, Counter>,
+    open_failures: Family<PartitionLabel, Counter>,
+    ended: Family<FaultLabel, Counter>,
+    exits: Family<FaultLabel, Counter>,
+    refused: Family<FaultLabel, Counter>,
+    notices: Family<FaultLabel, Counter>,
     malformed: Family<ClassLabel, Counter>,
-    unanswering: Counter,
+    unanswering: Family<ConsumerLabel, Counter>,
     stuck: Family<PartitionLabel, Counter>,
     anomalies: Counter,
     lessons: Counter,
@@ -124,6 +139,7 @@ impl OrchestratorMetrics {
             partitions: metrics.declare("partitions", PARTITIONS, Family::default()),
             owner: metrics.declare("partition_owner", OWNER, Family::default()),
             unowned: metrics.declare("partition_unowned_seconds", UNOWNED, Family::default()),
+            standing: metrics.declare("consumer_standing", STANDING, Family::default()),
             load: metrics.declare("consumer_load_bytes_per_second", LOAD, Family::default()),
             capacity: metrics.declare(
                 "consumer_capacity_bytes_per_second",
@@ -134,13 +150,13 @@ impl OrchestratorMetrics {
             moves: metrics.declare("planned_moves", MOVES, Family::default()),
             r_score: metrics.declare("r_score", R_SCORE, Counter::default()),
             move_gap: metrics.declare("move_gap_seconds", MOVE_GAP, Histogram::new(GAP_BUCKETS)),
-            open_failures: counter(metrics, "open_failures", OPEN_FAILURES),
+            open_failures: metrics.declare("open_failures", OPEN_FAILURES, Family::default()),
             ended: metrics.declare("incarnations_ended", ENDED, Family::default()),
             exits: metrics.declare("consumer_exits", EXITS, Family::default()),
             refused: metrics.declare("refused_commands", REFUSED, Family::default()),
             notices: metrics.declare("notices", NOTICES, Family::default()),
             malformed: metrics.declare("malformed_records", MALFORMED, Family::default()),
-            unanswering: counter(metrics, "unanswering_consumers", UNANSWERING),
+            unanswering: metrics.declare("unanswering_consumers", UNANSWERING, Family::default()),
             stuck: metrics.declare("stuck_partitions", STUCK, Family::default()),
             anomalies: counter(metrics, "anomalies", "Measured values that cannot be true"),
             lessons: counter(metrics, "capacity_lessons", LESSONS),
@@ -189,9 +205,13 @@ impl OrchestratorMetrics {
         for (partition, found) in &status.partitions {
             self.show_partition(partition, found, unowned_seconds(partition));
         }
+        self.standing.clear();
         self.load.clear();
         self.capacity.clear();
         for consumer in &status.consumers {
+            let standing = standing_word(consumer.standing);
+            let label = StandingLabel { consumer: consumer.consumer.0, standing };
+            self.standing.get_or_create(&label).set(1);
             let label = ConsumerLabel { consumer: consumer.consumer.0 };
             let rate = |rate: u64| i64::try_from(rate).unwrap_or(i64::MAX);
             self.load.get_or_create(&label).set(rate(consumer.load.0));
@@ -200,8 +220,7 @@ impl OrchestratorMetrics {
     }
 
     fn show_partition(&self, partition: &TopicPartition, found: &PartitionStatus, unowned: f64) {
-        let (topic, number) = (partition.topic().to_owned(), partition.partition());
-        let label = PartitionLabel { topic, partition: number };
+        let label = partition_label(partition);
         let owner = found.owner.map_or(0, |owner: ConsumerId| i64::from(owner.0));
         self.owner.get_or_create(&label).set(owner);
         self.unowned.get_or_create(&label).set(unowned);
@@ -219,34 +238,36 @@ impl OrchestratorMetrics {
 
     #[expect(clippy::cast_precision_loss, reason = "a metric needs no 53 bits")]
     pub fn count(&self, note: &Note) {
-        let count = |family: &Family<ClassLabel, Counter>, class: &'static str| {
-            family.get_or_create(&ClassLabel { class }).inc();
+        let count = |family: &Family<FaultLabel, Counter>, class, consumer: ConsumerId| {
+            family.get_or_create(&FaultLabel { class, consumer: consumer.0 }).inc();
         };
         match note {
             Note::MoveGap { gap_ms, .. } => self.move_gap.observe(*gap_ms as f64 / 1_000.0),
-            Note::OpenFailed { .. } => {
-                self.open_failures.inc();
+            Note::OpenFailed { partition, .. } => {
+                self.open_failures.get_or_create(&partition_label(partition)).inc();
             }
-            Note::IncarnationEnded { why, .. } => {
+            Note::IncarnationEnded { consumer, why, .. } => {
                 let class = match why {
                     End::LeaseLapsed => "lease_lapsed",
                     End::Confirmed => "confirmed",
                 };
-                count(&self.ended, class);
+                count(&self.ended, class, *consumer);
             }
-            Note::ConsumerExited { is_expected, .. } => {
-                count(&self.exits, if *is_expected { "expected" } else { "unexpected" });
+            Note::ConsumerExited { consumer, is_expected, .. } => {
+                let class = if *is_expected { "expected" } else { "unexpected" };
+                count(&self.exits, class, *consumer);
             }
-            Note::Unanswering { .. } => {
-                self.unanswering.inc();
+            Note::Unanswering { consumer, .. } => {
+                self.unanswering.get_or_create(&ConsumerLabel { consumer: consumer.0 }).inc();
             }
             Note::Stuck { partition, .. } => {
-                let (topic, partition) = (partition.topic().to_owned(), partition.partition());
-                self.stuck.get_or_create(&PartitionLabel { topic, partition }).inc();
+                self.stuck.get_or_create(&partition_label(partition)).inc();
             }
-            Note::Refused(refused) => count(&self.refused, refusal(refused.class)),
-            Note::Notice(notice) => count(&self.notices, notice_word(notice.class)),
-            Note::Malformed { log, .. } => count(&self.malformed, log.label()),
+            Note::Refused(said) => count(&self.refused, refusal(said.class), said.consumer),
+            Note::Notice(said) => count(&self.notices, notice_word(said.class), said.consumer),
+            Note::Malformed { log, .. } => {
+                self.malformed.get_or_create(&ClassLabel { class: log.label() }).inc();
+            }
             Note::Anomaly(_) => {
                 self.anomalies.inc();
             }
@@ -264,7 +285,9 @@ impl OrchestratorMetrics {
             )
             | Note::Lead(_)
             | Note::Deposed { .. }
+            | Note::Renews
             | Note::TookOver { .. }
+            | Note::Unreachable(_)
             | Note::Moved { .. }
             | Note::ConsumerStarted { .. }
             | Note::ConsumerFailing { .. }
@@ -297,6 +320,22 @@ fn counter(metrics: &mut Metrics, name: &str, help: &str) -> Counter {
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn partition_label(partition: &TopicPartition) -> PartitionLabel {
+    PartitionLabel { topic: partition.topic().into(), partition: partition.partition() }
+}
+
+fn standing_word(standing: ConsumerStanding) -> &'static str {
+    match standing {
+        ConsumerStanding::Starting => "starting",
+        ConsumerStanding::Serving => "serving",
+        ConsumerStanding::Draining => "draining",
+        ConsumerStanding::Absent => "absent",
+        ConsumerStanding::Failing => "failing",
+        ConsumerStanding::Unreachable => "unreachable",
+        ConsumerStanding::ByHand => "by_hand",
+    }
 }
 
 fn refusal(class: RefusalClass) -> &'static str {

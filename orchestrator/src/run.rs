@@ -284,14 +284,17 @@ impl Base {
     }
 
     fn start_fleet(
-        &self,
+        &mut self,
         inputs: mpsc::Sender<Input>,
         stop: Shutdown,
     ) -> (mpsc::Sender<FleetCommand>, JoinHandle<()>) {
         let (commands, to_obey) = mpsc::channel(QUEUE);
         let (events, mut seen) = mpsc::channel(QUEUE);
         let driver = match self.args.fleet {
-            FleetKind::Process => ProcessFleet::new(self.launch.clone(), self.args.grace()),
+            FleetKind::Process => {
+                let rng = ChaCha8Rng::from_rng(&mut self.rng);
+                ProcessFleet::new(self.launch.clone(), self.args.grace(), rng)
+            }
         };
         let task = tokio::spawn(drive(driver, to_obey, events, stop));
         tokio::spawn(async move {

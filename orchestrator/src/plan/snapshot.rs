@@ -141,7 +141,7 @@ pub enum Standing {
     Draining,
     /// Does not live any more: what it held has no owner. It occupies its number until it is removed.
     Gone,
-    /// Is led by a person: it only occupies its number.
+    /// Is led by a person, or can be led by nobody: it only occupies its number.
     ByHand,
 }
 
