@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::conductor::action::{Note, PlanningNote};
+use crate::conductor::action::{FleetNote, Note, PlanningNote};
 use crate::decision::Decision;
 use crate::plan::snapshot::Hold;
 use crate::roster::End;
@@ -47,11 +47,19 @@ const LESSONS: &str = "Changes of what a consumer is thought to sustain";
 const SHORTFALLS: &str = "Times that new consumers brought less than a tenth of what was expected";
 const HELD: &str = "1 while no consumer is created although the limits would allow it, by reason";
 const PAUSED: &str = "1 while people paused planning, or one direction of scaling";
+const FLEET: &str = "What befell workloads of consumers, as their fleet tells, by what it was";
+const OPENING: &str = "Time that a new consumer took for each step from the decision to create it \
+                       until it held its first partition, by the step that it did";
 const JOURNAL_FAILURES: &str = "Decisions that could not be written to the journal";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabel {
+    step: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,6 +110,8 @@ pub struct OrchestratorMetrics {
     notices: Family<ClassLabel, Counter>,
     malformed: Family<ClassLabel, Counter>,
     unanswering: Counter,
+    fleet: Family<ClassLabel, Counter>,
+    opening: Family<StepLabel, Histogram, fn() -> Histogram>,
     stuck: Family<PartitionLabel, Counter>,
     anomalies: Counter,
     lessons: Counter,
@@ -141,6 +151,12 @@ impl OrchestratorMetrics {
             notices: metrics.declare("notices", NOTICES, Family::default()),
             malformed: metrics.declare("malformed_records", MALFORMED, Family::default()),
             unanswering: counter(metrics, "unanswering_consumers", UNANSWERING),
+            fleet: metrics.declare("fleet_troubles", FLEET, Family::default()),
+            opening: metrics.declare(
+                "consumer_opening_seconds",
+                OPENING,
+                Family::new_with_constructor(opening as fn() -> Histogram),
+            ),
             stuck: metrics.declare("stuck_partitions", STUCK, Family::default()),
             anomalies: counter(metrics, "anomalies", "Measured values that cannot be true"),
             lessons: counter(metrics, "capacity_lessons", LESSONS),
@@ -240,6 +256,15 @@ impl OrchestratorMetrics {
             Note::Unanswering { .. } => {
                 self.unanswering.inc();
             }
+            Note::ConsumerFailing { .. } => count(&self.fleet, "failing"),
+            Note::Fleet(FleetNote::Waiting { .. }) => count(&self.fleet, "waiting"),
+            Note::Fleet(FleetNote::Mended { .. }) => count(&self.fleet, "mended"),
+            Note::Fleet(FleetNote::Buried { .. }) => count(&self.fleet, "buried"),
+            Note::Fleet(FleetNote::Refused { .. }) => count(&self.fleet, "refused"),
+            Note::Fleet(FleetNote::Opened { step, took }) => {
+                let label = StepLabel { step: step.label() };
+                self.opening.get_or_create(&label).observe(took.as_secs_f64());
+            }
             Note::Stuck { partition, .. } => {
                 let (topic, partition) = (partition.topic().to_owned(), partition.partition());
                 self.stuck.get_or_create(&PartitionLabel { topic, partition }).inc();
@@ -259,6 +284,7 @@ impl OrchestratorMetrics {
             Note::Planning(
                 PlanningNote::Held(_)
                 | PlanningNote::Drained(_)
+                | PlanningNote::RolledOut(_)
                 | PlanningNote::Proposed(_)
                 | PlanningNote::NotApproved { .. },
             )
@@ -267,7 +293,6 @@ impl OrchestratorMetrics {
             | Note::TookOver { .. }
             | Note::Moved { .. }
             | Note::ConsumerStarted { .. }
-            | Note::ConsumerFailing { .. }
             | Note::ConsumerRemoved(_)
             | Note::ServiceEntry { .. }
             | Note::Topic(_)
@@ -276,8 +301,12 @@ impl OrchestratorMetrics {
     }
 }
 
-const HOLDS: [(Hold, &str); 3] =
-    [(Hold::Paused, "paused"), (Hold::Sink, "sink"), (Hold::Fruitless, "fruitless")];
+const HOLDS: [(Hold, &str); 4] = [
+    (Hold::Paused, "paused"),
+    (Hold::Sink, "sink"),
+    (Hold::Fruitless, "fruitless"),
+    (Hold::Awaited, "awaited"),
+];
 
 const STATES: [(Ownership, &str); 5] = [
     (Ownership::Unowned, "unowned"),
@@ -286,6 +315,10 @@ const STATES: [(Ownership, &str); 5] = [
     (Ownership::Revoking, "revoking"),
     (Ownership::Blocked, "blocked"),
 ];
+
+fn opening() -> Histogram {
+    Histogram::new(GAP_BUCKETS)
+}
 
 fn gauge(metrics: &mut Metrics, name: &str, help: &str) -> Gauge {
     metrics.declare(name, help, Gauge::default())

@@ -211,7 +211,7 @@ impl Triggers {
             return None;
         }
         self.surplus_checked = Some(now);
-        let serving = snapshot.serving();
+        let serving = snapshot.serving() + snapshot.awaited();
         let Some(sufficient) = sufficient(snapshot).filter(|sufficient| *sufficient < serving)
         else {
             self.surplus_since = None;
@@ -372,10 +372,14 @@ fn is_serving(snapshot: &Snapshot, consumer: ConsumerId) -> bool {
     snapshot.consumers.get(&consumer).is_some_and(|facts| facts.standing == Standing::Serving)
 }
 
+fn is_awaited(snapshot: &Snapshot, consumer: ConsumerId) -> bool {
+    snapshot.consumers.get(&consumer).is_some_and(|facts| facts.standing == Standing::Awaited)
+}
+
 /// How many consumers a plan would do with, by the steady demand; `None` if it is plain that none
 /// can be spared.
 fn sufficient(snapshot: &Snapshot) -> Option<usize> {
-    let serving = snapshot.serving();
+    let serving = snapshot.serving() + snapshot.awaited();
     let load: Demand = snapshot.partitions.values().map(|facts| facts.demand).sum();
     let facts = snapshot.consumers.values().filter(|facts| facts.standing == Standing::Serving);
     let largest = facts.map(|facts| snapshot.limits.plan_capacity(facts.capacity).0).max()?;
@@ -385,7 +389,8 @@ fn sufficient(snapshot: &Snapshot) -> Option<usize> {
         return None;
     }
     let trial = plan(&Snapshot { scope: Scope::Pack, ..snapshot.clone() });
-    let closed = trial.remove.keys().filter(|id| is_serving(snapshot, **id)).count();
+    let counts = |id: &&ConsumerId| is_serving(snapshot, **id) || is_awaited(snapshot, **id);
+    let closed = trial.remove.keys().filter(counts).count();
     Some((serving + trial.create.len()).saturating_sub(closed))
 }
 

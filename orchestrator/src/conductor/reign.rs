@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
-use common::messages::Extra;
 use common::messages::event::{BY_HAND, Heartbeat, Report};
 use common::messages::snapshot::Snapshot;
+use common::messages::{Extra, Message};
 use common::moment::Moment;
 use common::term::Generation;
 use rand::rngs::ChaCha8Rng;
@@ -24,11 +24,13 @@ use crate::roster::{Roster, Verdict};
 use crate::status::Totals;
 use crate::trigger::{Occasion, Triggers};
 
-use super::action::{Action, Destination, Note};
+use super::action::{Action, Destination, FleetNote, Note, fleet_note};
 use super::care::Care;
 use super::gaps::Gaps;
 use super::input::Now;
+use super::openings::{Openings, Step};
 use super::proposing::Proposing;
+use super::rollout::Rollout;
 use super::saved::{CAPACITIES, PROPOSAL, saved};
 use super::takeover::TakeOver;
 use super::workloads::Workloads;
@@ -59,6 +61,8 @@ pub(super) struct Reign {
     /// Why no consumer is created, as it was told last.
     pub(super) held: Option<Hold>,
     pub(super) workloads: Workloads,
+    pub(super) openings: Openings,
+    pub(super) rollout: Rollout,
     /// How topics were read that somebody held when the reign began.
     pub(super) inherited: BTreeMap<String, TopicSource>,
     pub(super) reports: BTreeMap<Incarnation, Report>,
@@ -117,6 +121,8 @@ impl Reign {
             care: Care::new(now.moment),
             held: None,
             workloads: Workloads::default(),
+            openings: Openings::default(),
+            rollout: Rollout::default(),
             reports: BTreeMap::new(),
             decisions: VecDeque::new(),
             totals: Totals::default(),
@@ -160,6 +166,7 @@ impl Reign {
         actions.extend(self.care(world, now, rng));
         if world.is_complete() && self.workloads.is_surveyed() {
             actions.extend(self.judge_expansion(world, now));
+            actions.extend(self.roll_out(world, now));
             actions.extend(self.plan(world, now));
         }
         actions.extend(self.save_if_due(world, now));
@@ -190,8 +197,8 @@ impl Reign {
         if self.is_traced {
             return vec![];
         }
-        let is_known = |beat: &Heartbeat| self.workloads.has_process(beat.consumer, beat.pid);
-        let all_known = self.roster.lives().values().all(|life| is_known(&life.heartbeat));
+        let mut lives = self.roster.lives().values();
+        let all_known = lives.all(|life| self.workloads.knows(&life.heartbeat));
         let patience = Duration::from_millis(TTL_MS + MARGIN_MS);
         let waited = now.moment.saturating_since(self.began) > patience;
         if !(waited || self.workloads.is_surveyed() && all_known) {
@@ -227,34 +234,75 @@ impl Reign {
 
     pub(super) fn hear_fleet(&mut self, event: FleetEvent, now: Now) -> Vec<Action> {
         let note = match event {
-            FleetEvent::Surveyed { running, ended } => {
-                self.workloads.survey(&running);
-                for (consumer, pid) in ended {
-                    self.roster.confirm_end(consumer, pid);
+            FleetEvent::Surveyed { found, ended } => {
+                self.workloads.survey(found);
+                for (consumer, process) in ended {
+                    self.roster.confirm_end(consumer, &process);
                 }
                 return vec![];
             }
-            FleetEvent::Started { consumer, pid } => {
-                self.workloads.started(consumer, pid);
-                Note::ConsumerStarted { consumer, pid }
+            FleetEvent::Reached { consumer, phase } => {
+                return self.openings.reached(consumer, phase.into(), now.moment);
             }
-            FleetEvent::Exited { consumer, pid, how, is_expected } => {
-                self.workloads.exited(consumer);
-                self.roster.confirm_end(consumer, pid);
+            FleetEvent::Started { consumer, process } => {
+                self.workloads.started(consumer, process.clone(), now.moment);
+                let opened = self.openings.reached(consumer, Step::Started, now.moment);
+                let note = Note::ConsumerStarted { consumer, process };
+                return [vec![Action::Note(note)], opened].concat();
+            }
+            FleetEvent::Exited { consumer, process, how, is_expected } => {
+                self.workloads.exited(consumer, &process);
+                self.roster.confirm_end(consumer, &process);
                 self.totals.consumers_crashed += u64::from(!is_expected);
-                Note::ConsumerExited { consumer, pid, how, is_expected }
+                Note::ConsumerExited { consumer, process, how, is_expected }
             }
+            FleetEvent::Waiting { consumer, reason } => {
+                self.workloads.waiting(consumer, reason.clone(), now.moment);
+                Note::Fleet(FleetNote::Waiting { consumer, reason })
+            }
+            FleetEvent::Stuck { consumer, pod, reason } => {
+                return self.bury(consumer, pod, reason);
+            }
+            FleetEvent::Mended { consumer, what } => {
+                Note::Fleet(FleetNote::Mended { consumer, what })
+            }
+            FleetEvent::Outdated { consumers } => {
+                self.workloads.outdated(consumers);
+                return vec![];
+            }
+            FleetEvent::Refused { error } => Note::Fleet(FleetNote::Refused { error }),
+            FleetEvent::Asked(message) => return self.pass_on(message),
             FleetEvent::Failing { consumer, failures, reason } => {
                 self.workloads.failing(consumer, failures, now.moment);
                 Note::ConsumerFailing { consumer, failures, reason }
             }
             FleetEvent::Removed { consumer } => {
                 self.workloads.removed(consumer);
+                self.openings.removed(consumer);
                 self.totals.consumers_removed += 1;
                 Note::ConsumerRemoved(consumer)
             }
         };
         vec![Action::Note(note)]
+    }
+
+    /// A pod of which nothing is known but that it does not go may be removed by force once nobody
+    /// can live in it who was ever given anything.
+    fn bury(&mut self, consumer: ConsumerId, pod: String, reason: String) -> Vec<Action> {
+        if self.roster.may_live_in(consumer, &pod) {
+            return vec![];
+        }
+        let note = FleetNote::Buried { consumer, pod: pod.clone(), reason };
+        vec![fleet_note(note), Action::Fleet(FleetCommand::Bury { consumer, pod })]
+    }
+
+    /// An order that was given where the fleet lives becomes one for every leader, unless it is
+    /// followed already.
+    fn pass_on(&self, message: Message) -> Vec<Action> {
+        if self.operations.includes(&message) {
+            return vec![];
+        }
+        vec![Action::Write { to: Destination::Requests, message }]
     }
 
     fn note_who_is_heard(&mut self, now: Now) {
@@ -291,10 +339,10 @@ impl Reign {
     /// Passes an event to the rebalance, and turns what it wants into actions.
     pub(super) fn rebalance(&mut self, event: rebalance::Event, now: Now) -> Vec<Action> {
         let wanted = self.rebalance.handle(event, now.moment);
-        wanted.into_iter().flat_map(|action| self.obey_rebalance(action)).collect()
+        wanted.into_iter().flat_map(|action| self.obey_rebalance(action, now)).collect()
     }
 
-    fn obey_rebalance(&mut self, action: rebalance::Action) -> Vec<Action> {
+    fn obey_rebalance(&mut self, action: rebalance::Action, now: Now) -> Vec<Action> {
         match action {
             rebalance::Action::Send { consumer, assign } => {
                 let leaves = assign.end
@@ -307,7 +355,8 @@ impl Reign {
             }
             rebalance::Action::Owned { partition, from, to } => {
                 self.totals.moves += u64::from(from.is_some_and(|from| from != to));
-                vec![Action::Note(Note::Moved { partition, from, to })]
+                let opened = self.openings.reached(to, Step::HandedOver, now.moment);
+                [vec![Action::Note(Note::Moved { partition, from, to })], opened].concat()
             }
             rebalance::Action::Failed { partition, consumer, reason } => {
                 vec![Action::Note(Note::OpenFailed { partition, consumer, reason })]

@@ -71,6 +71,8 @@ impl<'a> View<'a> {
                 Standing::Gone => RemoveReason::Gone,
                 Standing::Draining => RemoveReason::Drained,
                 Standing::ByHand => continue,
+                Standing::Awaited if scope < Scope::Pack || self.places.is_held_back => continue,
+                Standing::Awaited => RemoveReason::Idle,
                 Standing::Serving if scope < Scope::Pack || self.places.is_held_back => continue,
                 Standing::Serving if lacking > 0 => {
                     lacking -= 1;

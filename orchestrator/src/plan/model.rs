@@ -158,7 +158,7 @@ impl<'a> Model<'a> {
     fn home(&self, facts: &PartitionFacts) -> Option<ConsumerId> {
         let holder = facts.owner.filter(|owner| match self.standings.get(owner) {
             Some(Standing::Serving | Standing::Draining) => true,
-            Some(Standing::Gone | Standing::ByHand) | None => false,
+            Some(Standing::Gone | Standing::Awaited | Standing::ByHand) | None => false,
         });
         let may_move = self.snapshot.scope >= Scope::Relieve || holder.is_none();
         self.pin(facts).filter(|_| may_move).or(holder)

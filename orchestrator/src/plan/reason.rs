@@ -254,6 +254,10 @@ impl fmt::Display for Hold {
                 "no consumer is created while overloaded ones wait for their sink: others would \
                  wait as well"
             }
+            Self::Awaited => {
+                "no consumer is created while one that was created cannot run: there is no place \
+                 for another one, either"
+            }
             Self::Fruitless => {
                 "no consumer is created for a while: the last ones brought less than a tenth of \
                  what was expected"

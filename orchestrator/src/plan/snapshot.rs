@@ -67,6 +67,8 @@ pub enum Hold {
     Sink,
     /// The last ones brought next to nothing.
     Fruitless,
+    /// One that was created cannot run: another one could not, either.
+    Awaited,
 }
 
 /// What one partition asks of its owner, in bytes per second of its log.
@@ -141,6 +143,8 @@ pub enum Standing {
     Draining,
     /// Does not live any more: what it held has no owner. It occupies its number until it is removed.
     Gone,
+    /// Exists and cannot run for now: it occupies its number until it comes, or nobody needs it.
+    Awaited,
     /// Is led by a person: it only occupies its number.
     ByHand,
 }
@@ -152,12 +156,18 @@ impl Snapshot {
         standings.filter(|standing| *standing == Standing::Serving).count()
     }
 
+    /// How many consumers exist that the fleet has no place for.
+    pub fn awaited(&self) -> usize {
+        let standings = self.consumers.values().map(|facts| facts.standing);
+        standings.filter(|standing| *standing == Standing::Awaited).count()
+    }
+
     /// The owner of a partition, if it is one that we lead and that lives.
     pub fn living_owner(&self, partition: &TopicPartition) -> Option<ConsumerId> {
         let owner = self.partitions.get(partition)?.owner?;
         match self.consumers.get(&owner)?.standing {
             Standing::Serving | Standing::Draining => Some(owner),
-            Standing::Gone | Standing::ByHand => None,
+            Standing::Gone | Standing::Awaited | Standing::ByHand => None,
         }
     }
 }

@@ -6,6 +6,7 @@ mod stage;
 mod operations;
 mod learning;
 mod care;
+mod fleet;
 
 use common::identity::ConsumerId;
 use common::identity::Nonce;

@@ -20,8 +20,9 @@ use common::term::{Generation, Term};
 use orchestrator::conductor::action::{Action, Destination};
 use orchestrator::conductor::input::{CommandsRead, Input, Now};
 use orchestrator::conductor::{Conductor, Settings};
-use orchestrator::fleet::{FleetCommand, FleetEvent};
+use orchestrator::fleet::{FleetCommand, FleetEvent, Found, ProcessId};
 use orchestrator::inbox::Received;
+use orchestrator::leadership::Lease;
 use orchestrator::plan::policy::Policy;
 use orchestrator::plan::snapshot::Limits;
 use orchestrator::status::Status;
@@ -52,6 +53,10 @@ pub(crate) struct Stage {
     seed: u64,
     standing_still: Option<u32>,
     pub(crate) told_to_end: Vec<ConsumerId>,
+    /// The fleet creates consumers that do not run.
+    pub(crate) has_no_place: bool,
+    /// Pods that need not be waited for.
+    pub(crate) buried: Vec<String>,
     /// Messages that the orchestrator wrote.
     pub(crate) written: usize,
 }
@@ -96,6 +101,8 @@ impl Stage {
             seed: 1,
             standing_still: None,
             told_to_end: vec![],
+            has_no_place: false,
+            buried: vec![],
             written: 0,
         }
     }
@@ -285,7 +292,8 @@ impl Stage {
     pub(crate) fn crash(&mut self, consumer: ConsumerId) {
         let pid = self.processes.remove(&consumer).unwrap().pid;
         let how = "signal 9".into();
-        let exited = FleetEvent::Exited { consumer, pid, how, is_expected: false };
+        let process = ProcessId::Pid(pid);
+        let exited = FleetEvent::Exited { consumer, process, how, is_expected: false };
         self.inputs.push_back(Input::Fleet(exited));
         self.launch(consumer);
         self.drain();
@@ -438,28 +446,45 @@ impl Stage {
 
     fn fleet(&mut self, command: FleetCommand) {
         match command {
-            FleetCommand::Survey => {
-                let running = self.processes.iter().filter(|(_, process)| !process.is_by_hand);
-                let running = running.map(|(consumer, process)| (*consumer, process.pid)).collect();
-                let ended = BTreeMap::new();
-                self.inputs.push_back(Input::Fleet(FleetEvent::Surveyed { running, ended }));
+            FleetCommand::Survey { .. } => {
+                let led = self.processes.iter().filter(|(_, process)| !process.is_by_hand);
+                let found = led.map(|(consumer, process)| (*consumer, process.found())).collect();
+                let ended = vec![];
+                self.inputs.push_back(Input::Fleet(FleetEvent::Surveyed { found, ended }));
             }
             FleetCommand::Create { consumer, .. } => self.launch(consumer),
             // It was told to end and holds nothing; or it cannot be told, and is killed.
             FleetCommand::Remove { consumer } => {
                 self.told_to_end.push(consumer);
-                let pid = self.processes.remove(&consumer).unwrap().pid;
-                let how = "exit status 0".into();
-                let exited = FleetEvent::Exited { consumer, pid, how, is_expected: true };
-                self.inputs.push_back(Input::Fleet(exited));
+                if let Some(process) = self.processes.remove(&consumer) {
+                    let (process, how) = (ProcessId::Pid(process.pid), "exit status 0".into());
+                    let exited = FleetEvent::Exited { consumer, process, how, is_expected: true };
+                    self.inputs.push_back(Input::Fleet(exited));
+                }
                 self.inputs.push_back(Input::Fleet(FleetEvent::Removed { consumer }));
             }
             FleetCommand::Restart { consumer } => self.crash(consumer),
+            FleetCommand::Bury { pod, .. } => self.buried.push(pod),
             FleetCommand::Release => {}
         }
     }
 
+    /// Tells what the fleet sees.
+    pub(crate) fn see(&mut self, event: FleetEvent) {
+        self.inputs.push_back(Input::Fleet(event));
+        self.drain();
+    }
+
+    /// The fleet has found a place for a consumer.
+    pub(crate) fn give_place(&mut self, consumer: ConsumerId) {
+        self.launch(consumer);
+        self.drain();
+    }
+
     fn launch(&mut self, consumer: ConsumerId) {
+        if self.has_no_place {
+            return;
+        }
         self.seed += 1;
         let pid = u32::try_from(self.seed).unwrap();
         let generation = self.reading.unwrap_or_default();
@@ -479,7 +504,8 @@ impl Stage {
             is_by_hand: false,
         };
         self.processes.insert(consumer, process);
-        self.inputs.push_back(Input::Fleet(FleetEvent::Started { consumer, pid }));
+        let process = ProcessId::Pid(pid);
+        self.inputs.push_back(Input::Fleet(FleetEvent::Started { consumer, process }));
     }
 
     /// A person starts a consumer, of which no fleet knows.
@@ -542,6 +568,10 @@ impl Stage {
 }
 
 impl Process {
+    fn found(&self) -> Found {
+        Found { process: Some(ProcessId::Pid(self.pid)), ..Found::default() }
+    }
+
     fn heartbeat(&self, consumer: ConsumerId) -> Heartbeat {
         Heartbeat {
             consumer,
@@ -648,6 +678,7 @@ fn conductor(now: Now, seed: u64) -> Conductor {
             mute: Duration::from_secs(5),
         },
         limits,
+        lease: Lease::NotNeeded,
     };
     Conductor::new(settings, now, ChaCha8Rng::seed_from_u64(seed))
 }

@@ -13,6 +13,7 @@ use orchestrator::conductor::input::{Input, Log, Now};
 use orchestrator::conductor::{Conductor, Settings};
 use orchestrator::fleet::FleetCommand;
 use orchestrator::inbox::{Inbox, Received};
+use orchestrator::leadership::Lease;
 use orchestrator::plan::policy::Policy;
 use orchestrator::plan::snapshot::Limits;
 use orchestrator::status::Status;
@@ -374,5 +375,6 @@ fn settings(pid: u32, state_dir: &str, consumers: usize) -> Settings {
             mute: seconds(5),
         },
         limits,
+        lease: Lease::NotNeeded,
     }
 }
