@@ -145,6 +145,10 @@ pub struct RunArgs {
     #[arg(long, env, hide_env_values = true, value_name = "NUMBER", default_value_t = 0)]
     pub min_consumers: u32,
 
+    /// So many consumers are kept ready that hold nothing, for a sudden load
+    #[arg(long, env, hide_env_values = true, value_name = "NUMBER", default_value_t = 0)]
+    pub spares: u32,
+
     /// At most so many consumers exist at a time
     #[arg(long, env, hide_env_values = true, value_name = "NUMBER", default_value_t = 64,
           value_parser = RangedU64ValueParser::<u32>::new().range(1..=u64::from(CONSUMERS_MAX)))]
@@ -197,6 +201,8 @@ pub enum FleetKind {
 pub enum ArgsError {
     #[error("--min-consumers {min} is more than --max-consumers {max}")]
     MinimumAboveMaximum { min: u32, max: u32 },
+    #[error("--spares {spares} leaves no consumer of --max-consumers {max} to read with")]
+    OnlySpares { spares: u32, max: u32 },
     #[error("--plan-percent {plan} is more than --trigger-percent {trigger}")]
     PlanAboveTrigger { plan: u32, trigger: u32 },
     #[error("--consumer-option {option} is the orchestrator's to set")]
@@ -245,6 +251,9 @@ impl RunArgs {
         if min > max {
             return Err(ArgsError::MinimumAboveMaximum { min, max });
         }
+        if self.spares >= max {
+            return Err(ArgsError::OnlySpares { spares: self.spares, max });
+        }
         let (plan, trigger) = (self.plan_percent, self.trigger_percent);
         if plan > trigger {
             return Err(ArgsError::PlanAboveTrigger { plan, trigger });
@@ -276,6 +285,7 @@ impl RunArgs {
             plan_percent: self.plan_percent,
             trigger_percent: self.trigger_percent,
             consumers_min: self.min_consumers,
+            spares: self.spares,
             consumers_max: self.max_consumers,
             create_max: self.max_new_consumers,
             hold: None,

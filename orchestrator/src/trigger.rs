@@ -11,15 +11,14 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use common::identity::ConsumerId;
 use common::moment::Moment;
-use common::partition::TopicPartition;
 
 use crate::plan::plan;
 use crate::plan::snapshot::{Demand, Scope, Snapshot, Standing, Wish};
+pub use crate::reason::Reason;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TriggerPolicy {
@@ -46,44 +45,6 @@ pub enum Occasion {
     ConfigurationChanged(String),
     /// With who or what asked, for people.
     Asked(String),
-}
-
-/// Why a plan is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    ConsumerDied {
-        consumer: ConsumerId,
-    },
-    Unowned {
-        partitions: usize,
-        first: TopicPartition,
-    },
-    ConfigurationChanged {
-        what: String,
-    },
-    Asked {
-        by: String,
-    },
-    /// A partition is not where a person wants it.
-    Wish {
-        partition: TopicPartition,
-    },
-    Draining {
-        consumer: ConsumerId,
-    },
-    Overload {
-        consumer: ConsumerId,
-        percent: u64,
-    },
-    Minimum {
-        serving: usize,
-        consumers_min: u32,
-    },
-    Surplus {
-        serving: usize,
-        sufficient: usize,
-        window: Duration,
-    },
 }
 
 /// When a plan was made last for which reason, and since when fewer consumers would do.
@@ -197,7 +158,7 @@ impl Triggers {
     }
 
     fn relieving(&self, snapshot: &Snapshot) -> Option<Trigger> {
-        let reasons = [draining, overload, misplaced, below_minimum];
+        let reasons = [draining, overload, misplaced, below_minimum, lacks_spares];
         reasons
             .into_iter()
             .filter_map(|reason| reason(snapshot))
@@ -248,50 +209,6 @@ impl Triggers {
     }
 }
 
-impl Reason {
-    /// A word for metrics.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::ConsumerDied { .. } => "consumer_died",
-            Self::Unowned { .. } => "unowned",
-            Self::ConfigurationChanged { .. } => "configuration_changed",
-            Self::Asked { .. } => "asked",
-            Self::Wish { .. } => "wish",
-            Self::Draining { .. } => "draining",
-            Self::Overload { .. } => "overload",
-            Self::Minimum { .. } => "minimum",
-            Self::Surplus { .. } => "surplus",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ConsumerDied { consumer } => write!(f, "{consumer} died"),
-            Self::Unowned { partitions: 1, first } => write!(f, "{first} has no owner"),
-            Self::Unowned { partitions, first } => {
-                write!(f, "{partitions} partitions have no owner, the first is {first}")
-            }
-            Self::ConfigurationChanged { what } => write!(f, "the configuration changed: {what}"),
-            Self::Asked { by } => write!(f, "{by} asked for it"),
-            Self::Wish { partition } => write!(f, "{partition} is not where a person wants it"),
-            Self::Draining { consumer } => write!(f, "{consumer} is being drained"),
-            Self::Overload { consumer, percent } => {
-                write!(f, "{consumer} is at {percent} % of its trigger capacity")
-            }
-            Self::Minimum { serving, consumers_min } => {
-                write!(f, "{serving} consumers exist, at least {consumers_min} are to be kept")
-            }
-            Self::Surplus { serving, sufficient, window } => write!(
-                f,
-                "{sufficient} consumers instead of {serving} have sufficed for {} s",
-                window.as_secs()
-            ),
-        }
-    }
-}
-
 fn unowned(snapshot: &Snapshot) -> Option<Reason> {
     let mut unowned = snapshot.partitions.iter().filter(|(partition, facts)| {
         facts.wish != Wish::Excluded && snapshot.living_owner(partition).is_none()
@@ -332,6 +249,12 @@ fn below_minimum(snapshot: &Snapshot) -> Option<Reason> {
     let consumers_min = snapshot.limits.consumers_min;
     let is_below = serving < usize::try_from(consumers_min).unwrap_or(usize::MAX);
     is_below.then_some(Reason::Minimum { serving, consumers_min })
+}
+
+fn lacks_spares(snapshot: &Snapshot) -> Option<Reason> {
+    let (idle, spares) = (snapshot.idle(), snapshot.limits.spares);
+    let lacks = idle < usize::try_from(spares).unwrap_or(usize::MAX);
+    lacks.then_some(Reason::Spares { idle, spares })
 }
 
 /// The most overloaded consumer that has something to hand over.
@@ -385,7 +308,8 @@ fn sufficient(snapshot: &Snapshot) -> Option<usize> {
     let largest = facts.map(|facts| snapshot.limits.plan_capacity(facts.capacity).0).max()?;
     let at_least = usize::try_from(load.steady.0.div_ceil(largest.max(1))).unwrap_or(usize::MAX);
     let minimum = usize::try_from(snapshot.limits.consumers_min).unwrap_or(usize::MAX);
-    if at_least.max(minimum) >= serving {
+    let spares = usize::try_from(snapshot.limits.spares).unwrap_or(usize::MAX);
+    if at_least.saturating_add(spares).max(minimum) >= serving {
         return None;
     }
     let trial = plan(&Snapshot { scope: Scope::Pack, ..snapshot.clone() });
@@ -396,6 +320,7 @@ fn sufficient(snapshot: &Snapshot) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use common::partition::TopicPartition;
     use common::rate::BytesPerSecond;
 
     use super::*;
@@ -427,6 +352,7 @@ mod tests {
             plan_percent: 75,
             trigger_percent: 90,
             consumers_min: 1,
+            spares: 0,
             consumers_max: 10,
             create_max: 10,
             hold: None,

@@ -19,6 +19,7 @@ pub mod openings;
 pub mod rollout;
 mod reign;
 mod events;
+mod hearing;
 mod planning;
 mod proposing;
 mod learning;

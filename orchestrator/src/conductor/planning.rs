@@ -19,7 +19,7 @@ use crate::trigger::{Purpose, Trigger, Triggers, Trust};
 use super::action::{Action, PlanningNote, planning_note};
 use super::input::Now;
 use super::reign::Reign;
-use super::rollout::Group;
+use super::rollout::{Group, Progress, Wanted};
 use super::workloads::Workloads;
 use super::world::World;
 
@@ -83,12 +83,18 @@ impl Reign {
     pub(super) fn planning_snapshot(&self, world: &World, now: Now) -> Snapshot {
         let wishes = world.ledger.wishes();
         let owners = &self.rebalance.target().owners;
+        let consumers = self.consumer_facts(now);
         let facts = |partition: TopicPartition| {
             let held = || Some(self.rebalance.entries().get(&partition)?.keeper()?.consumer);
+            // Until the next owner lives the present one holds it: it may as well stay there.
+            let is_awaited = |owner: &ConsumerId| {
+                consumers.get(owner).is_some_and(|facts| facts.standing == Standing::Awaited)
+            };
+            let planned = owners.get(&partition).copied().filter(|owner| !is_awaited(owner));
             let facts = PartitionFacts {
                 demand: world.demands.demand(&partition),
                 deviation: world.demands.deviation(&partition),
-                owner: owners.get(&partition).copied().or_else(held),
+                owner: planned.or_else(held),
                 wish: wishes.of(&partition),
             };
             (partition, facts)
@@ -100,7 +106,7 @@ impl Reign {
             policy: world.settings.policy,
             limits,
             partitions: self.partitions(world).into_iter().map(facts).collect(),
-            consumers: self.consumer_facts(now),
+            consumers: consumers.clone(),
         };
         snapshot.limits.hold = self.hold(&snapshot);
         if self.operations.is_scale_in_paused {
@@ -196,20 +202,33 @@ impl Reign {
     pub(super) fn roll_out(&mut self, world: &World, now: Now) -> Vec<Action> {
         let (standings, outdated) =
             (self.standings(now), self.workloads.who_is_outdated(world.services.deployment()));
+        let (deployment, template) =
+            (world.services.deployment().clone(), self.workloads.templates());
+        let wanted = Wanted { deployment, template };
         let is_measuring = self.triggers.trust(now.moment) == Trust::Measuring;
-        let progress = self.rollout.tick(Group {
+        let draining = self.rollout.draining();
+        let group = Group {
             standings: &standings,
             outdated: &outdated,
+            wanted: &wanted,
             is_settled: self.rebalance.is_settled(),
-            may_change: is_measuring && self.operations.may_improve(),
-        });
+            may_change: is_measuring && self.operations.may_improve() && self.held.is_none(),
+        };
+        let progress = self.rollout.tick(group, now.moment);
+        if let Some(Progress::Stopped { .. }) = progress {
+            draining.into_iter().for_each(|consumer| self.workloads.stay(consumer));
+            self.configuration_changed("the roll-out was stopped");
+        }
         let note = |progress| planning_note(PlanningNote::RolledOut(progress));
         progress.map(note).into_iter().collect()
     }
 
     pub(super) fn set_out(&mut self, plan: SetOut, world: &World, now: Now) -> Vec<Action> {
         let mut actions = vec![];
-        self.expand(plan.create.iter().copied().collect(), now);
+        // Whoever only takes another's place brings nothing.
+        if self.rollout.draining().is_none() {
+            self.expand(plan.create.iter().copied().collect(), now);
+        }
         for consumer in plan.create {
             let deployment = world.services.deployment().clone();
             self.workloads.created(consumer, deployment.clone());

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
+use common::messages::Extra;
 use common::messages::event::{BY_HAND, Heartbeat, Report};
 use common::messages::snapshot::Snapshot;
-use common::messages::{Extra, Message};
 use common::moment::Moment;
 use common::term::Generation;
 use rand::rngs::ChaCha8Rng;
@@ -14,7 +14,7 @@ use rand::rngs::ChaCha8Rng;
 use crate::capacity::{Capacities, CapacityPolicy};
 use crate::decision::Decision;
 use crate::expansion::Expansion;
-use crate::fleet::{FleetCommand, FleetEvent};
+use crate::fleet::FleetCommand;
 use crate::ledger::Request;
 use crate::operations::Operations;
 use crate::pace::Paces;
@@ -24,7 +24,7 @@ use crate::roster::{Roster, Verdict};
 use crate::status::Totals;
 use crate::trigger::{Occasion, Triggers};
 
-use super::action::{Action, Destination, FleetNote, Note, fleet_note};
+use super::action::{Action, Destination, Note};
 use super::care::Care;
 use super::gaps::Gaps;
 use super::input::Now;
@@ -230,79 +230,6 @@ impl Reign {
         }
         let note = Note::IncarnationEnded { consumer, incarnation, why, partitions };
         [vec![Action::Note(note)], actions].concat()
-    }
-
-    pub(super) fn hear_fleet(&mut self, event: FleetEvent, now: Now) -> Vec<Action> {
-        let note = match event {
-            FleetEvent::Surveyed { found, ended } => {
-                self.workloads.survey(found);
-                for (consumer, process) in ended {
-                    self.roster.confirm_end(consumer, &process);
-                }
-                return vec![];
-            }
-            FleetEvent::Reached { consumer, phase } => {
-                return self.openings.reached(consumer, phase.into(), now.moment);
-            }
-            FleetEvent::Started { consumer, process } => {
-                self.workloads.started(consumer, process.clone(), now.moment);
-                let opened = self.openings.reached(consumer, Step::Started, now.moment);
-                let note = Note::ConsumerStarted { consumer, process };
-                return [vec![Action::Note(note)], opened].concat();
-            }
-            FleetEvent::Exited { consumer, process, how, is_expected } => {
-                self.workloads.exited(consumer, &process);
-                self.roster.confirm_end(consumer, &process);
-                self.totals.consumers_crashed += u64::from(!is_expected);
-                Note::ConsumerExited { consumer, process, how, is_expected }
-            }
-            FleetEvent::Waiting { consumer, reason } => {
-                self.workloads.waiting(consumer, reason.clone(), now.moment);
-                Note::Fleet(FleetNote::Waiting { consumer, reason })
-            }
-            FleetEvent::Stuck { consumer, pod, reason } => {
-                return self.bury(consumer, pod, reason);
-            }
-            FleetEvent::Mended { consumer, what } => {
-                Note::Fleet(FleetNote::Mended { consumer, what })
-            }
-            FleetEvent::Outdated { consumers } => {
-                self.workloads.outdated(consumers);
-                return vec![];
-            }
-            FleetEvent::Refused { error } => Note::Fleet(FleetNote::Refused { error }),
-            FleetEvent::Asked(message) => return self.pass_on(message),
-            FleetEvent::Failing { consumer, failures, reason } => {
-                self.workloads.failing(consumer, failures, now.moment);
-                Note::ConsumerFailing { consumer, failures, reason }
-            }
-            FleetEvent::Removed { consumer } => {
-                self.workloads.removed(consumer);
-                self.openings.removed(consumer);
-                self.totals.consumers_removed += 1;
-                Note::ConsumerRemoved(consumer)
-            }
-        };
-        vec![Action::Note(note)]
-    }
-
-    /// A pod of which nothing is known but that it does not go may be removed by force once nobody
-    /// can live in it who was ever given anything.
-    fn bury(&mut self, consumer: ConsumerId, pod: String, reason: String) -> Vec<Action> {
-        if self.roster.may_live_in(consumer, &pod) {
-            return vec![];
-        }
-        let note = FleetNote::Buried { consumer, pod: pod.clone(), reason };
-        vec![fleet_note(note), Action::Fleet(FleetCommand::Bury { consumer, pod })]
-    }
-
-    /// An order that was given where the fleet lives becomes one for every leader, unless it is
-    /// followed already.
-    fn pass_on(&self, message: Message) -> Vec<Action> {
-        if self.operations.includes(&message) {
-            return vec![];
-        }
-        vec![Action::Write { to: Destination::Requests, message }]
     }
 
     fn note_who_is_heard(&mut self, now: Now) {

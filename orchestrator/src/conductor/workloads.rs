@@ -58,6 +58,8 @@ pub(super) struct Workloads {
     is_surveyed: bool,
     /// Those that their fleet would make from something else by now.
     outdated: BTreeSet<ConsumerId>,
+    /// Counts what the fleet would make consumers from.
+    templates: u64,
 }
 
 impl Workloads {
@@ -69,8 +71,14 @@ impl Workloads {
         }
     }
 
+    /// That some are outdated who were not says that there is something new.
     pub(super) fn outdated(&mut self, consumers: BTreeSet<ConsumerId>) {
+        self.templates += u64::from(!consumers.is_subset(&self.outdated));
         self.outdated = consumers;
+    }
+
+    pub(super) fn templates(&self) -> u64 {
+        self.templates
     }
 
     /// Those that run with something else than `wanted`, or than their fleet would make them from.
@@ -164,6 +172,13 @@ impl Workloads {
 
     pub(super) fn end(&mut self, consumers: impl IntoIterator<Item = ConsumerId>) {
         self.ending.extend(consumers);
+    }
+
+    /// It is not to end after all, unless the fleet was told so.
+    pub(super) fn stay(&mut self, consumer: ConsumerId) {
+        if self.known.get(&consumer).is_some_and(|workload| !workload.is_leaving) {
+            self.ending.remove(&consumer);
+        }
     }
 
     pub(super) fn ending(&self) -> &BTreeSet<ConsumerId> {

@@ -1,6 +1,6 @@
 //! Pure. Everything that a plan may depend on, as one value that can be saved and planned again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::identity::ConsumerId;
 use common::partition::TopicPartition;
@@ -48,6 +48,9 @@ pub struct Limits {
     pub trigger_percent: u32,
     /// So many consumers are kept even if fewer would do.
     pub consumers_min: u32,
+    /// So many are kept that hold nothing, so that a sudden load finds them waiting.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spares: u32,
     /// At most so many exist at a time; their numbers are 1 to this.
     pub consumers_max: u32,
     /// At most so many are created by one plan.
@@ -156,6 +159,15 @@ impl Snapshot {
         standings.filter(|standing| *standing == Standing::Serving).count()
     }
 
+    /// How many consumers take part and hold nothing.
+    pub fn idle(&self) -> usize {
+        let owners: BTreeSet<_> =
+            self.partitions.values().filter_map(|facts| facts.owner).collect();
+        let serving =
+            self.consumers.iter().filter(|(_, facts)| facts.standing == Standing::Serving);
+        serving.filter(|(consumer, _)| !owners.contains(consumer)).count()
+    }
+
     /// How many consumers exist that the fleet has no place for.
     pub fn awaited(&self) -> usize {
         let standings = self.consumers.values().map(|facts| facts.standing);
@@ -188,6 +200,11 @@ impl Limits {
     pub fn trigger_capacity(&self, capacity: BytesPerSecond) -> BytesPerSecond {
         share(capacity, self.trigger_percent.max(self.plan_percent))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// `percent` of `capacity`, rounded down.

@@ -80,6 +80,57 @@ fn who_never_came_is_removed_when_the_load_is_gone() {
     assert_eq!(standing(&stage, TWO), None, "{:#?}", stage.status().decisions);
 }
 
+/// A spare one reads nothing until the load jumps; then it is used at once, and another one is made.
+#[test]
+fn a_spare_consumer_is_ready_for_a_jump() {
+    let mut stage = Stage::with_spares(1);
+    second_by_second(&mut stage, 60, 100);
+    assert_eq!((stage.owners(), stage.status().consumers.len()), (vec![1; 4], 2));
+    stage.has_no_place = true;
+    second_by_second(&mut stage, 5, 300);
+    assert!(stage.owners().contains(&2), "{:?}", stage.owners());
+    assert_eq!(stage.status().consumers.len(), 3, "another spare one is on its way");
+    second_by_second(&mut stage, 60, 100);
+    assert_eq!(stage.status().consumers.len(), 2, "{:#?}", stage.status().decisions);
+}
+
+/// Whatever a changed deployment says, partitions are read all the time, one consumer is replaced after
+/// the other, and in the end all run with it.
+#[test]
+fn a_changed_deployment_is_rolled_out() {
+    let mut stage = Stage::settled(4, 300);
+    stage.deploy(r#"{"options": {"batch-bytes": "1000"}}"#);
+    let mut consumers = vec![];
+    let mut before = stage.owners();
+    for _ in 0..60 {
+        second_by_second(&mut stage, 1, 300);
+        let owners = stage.owners();
+        let mut pairs = before.iter().zip(&owners);
+        assert!(!pairs.any(|pair| pair == (&0, &0)), "{before:?}, {owners:?}");
+        before = owners;
+        consumers.push(stage.status().consumers.len());
+    }
+    let status = stage.status();
+    assert_eq!((status.consumers.len(), status.totals.consumers_removed), (2, 2), "{consumers:?}");
+    assert!(consumers.iter().all(|count| *count <= 3), "{consumers:?}");
+    assert!(stage.deployments().iter().all(|found| found.options.contains_key("batch-bytes")));
+}
+
+/// A new consumer that finds no place stops the roll-out: the old ones read on.
+#[test]
+fn a_roll_out_stops_at_a_new_consumer_that_does_not_come() {
+    let mut stage = Stage::settled(4, 300);
+    let before = stage.owners();
+    stage.has_no_place = true;
+    stage.deploy(r#"{"image": "no/such"}"#);
+    second_by_second(&mut stage, 5, 300);
+    let new = stage.status().consumers.iter().map(|found| found.consumer).max().unwrap();
+    stage.see(waiting(new));
+    second_by_second(&mut stage, 300, 300);
+    assert_eq!(stage.owners(), before);
+    assert_eq!(stage.status().totals.consumers_created, 3);
+}
+
 /// A pod may be removed by force when nothing can live in it, and not before its lease is over.
 #[test]
 fn a_pod_is_buried_after_its_lease() {

@@ -10,6 +10,7 @@ use common::messages::event::{
     Answer, BY_HAND, Heartbeat, PartitionAnswer, PartitionReport, PartitionState, Report, SINK_WAIT,
 };
 use common::messages::measurement::{Measurement, MeasurementState, PartitionMeasurement};
+use common::messages::service::DeploymentEntry;
 use common::messages::snapshot::Snapshot;
 use common::messages::{Extra, Message};
 use common::moment::{Moment, Timestamp};
@@ -53,6 +54,8 @@ pub(crate) struct Stage {
     seed: u64,
     standing_still: Option<u32>,
     pub(crate) told_to_end: Vec<ConsumerId>,
+    /// What the consumers of the fleet were created with.
+    deployments: BTreeMap<ConsumerId, DeploymentEntry>,
     /// The fleet creates consumers that do not run.
     pub(crate) has_no_place: bool,
     /// Pods that need not be waited for.
@@ -89,7 +92,7 @@ impl Stage {
             timestamp: Timestamp(1_000),
         };
         Self {
-            conductor: conductor(now, 1),
+            conductor: conductor(now, 1, 0),
             now,
             inputs: VecDeque::new(),
             controller: BTreeMap::new(),
@@ -101,6 +104,7 @@ impl Stage {
             seed: 1,
             standing_still: None,
             told_to_end: vec![],
+            deployments: BTreeMap::new(),
             has_no_place: false,
             buried: vec![],
             written: 0,
@@ -118,6 +122,27 @@ impl Stage {
         assert!(stage.status().is_settled, "{:#?}", stage.status());
         assert!(!stage.owners().contains(&0), "{:?}", stage.owners());
         stage
+    }
+
+    /// Four partitions that one consumer reads, and so many more that are ready.
+    pub(crate) fn with_spares(spares: u32) -> Self {
+        let mut stage = Self::new();
+        stage.conductor = conductor(stage.now, 1, spares);
+        stage.service("orders", Some("{}"));
+        stage.start();
+        stage.measure(&rates(4, 100));
+        stage.pass(5_000);
+        stage
+    }
+
+    /// What consumers run with from now on.
+    pub(crate) fn deploy(&mut self, value: &str) {
+        self.inputs.push_back(entry("deployment", Some(value.to_owned())));
+        self.drain();
+    }
+
+    pub(crate) fn deployments(&self) -> Vec<&DeploymentEntry> {
+        self.deployments.values().collect()
     }
 
     /// Passes all that stands in the topics, and waits until the orchestrator leads.
@@ -328,7 +353,7 @@ impl Stage {
         self.inputs.clear();
         self.reading = None;
         self.seed += 1;
-        self.conductor = conductor(self.now, self.seed);
+        self.conductor = conductor(self.now, self.seed, 0);
         self.start();
     }
 
@@ -452,10 +477,14 @@ impl Stage {
                 let ended = vec![];
                 self.inputs.push_back(Input::Fleet(FleetEvent::Surveyed { found, ended }));
             }
-            FleetCommand::Create { consumer, .. } => self.launch(consumer),
+            FleetCommand::Create { consumer, deployment } => {
+                self.deployments.insert(consumer, deployment);
+                self.launch(consumer);
+            }
             // It was told to end and holds nothing; or it cannot be told, and is killed.
             FleetCommand::Remove { consumer } => {
                 self.told_to_end.push(consumer);
+                self.deployments.remove(&consumer);
                 if let Some(process) = self.processes.remove(&consumer) {
                     let (process, how) = (ProcessId::Pid(process.pid), "exit status 0".into());
                     let exited = FleetEvent::Exited { consumer, process, how, is_expected: true };
@@ -653,12 +682,13 @@ fn controller_topic_id() -> TopicId {
     TopicId(Uuid::from_u128(1))
 }
 
-fn conductor(now: Now, seed: u64) -> Conductor {
+fn conductor(now: Now, seed: u64, spares: u32) -> Conductor {
     let limits = Limits {
         capacity: BytesPerSecond(1_000),
         plan_percent: 75,
         trigger_percent: 90,
         consumers_min: 0,
+        spares,
         consumers_max: CONSUMERS_MAX,
         create_max: 4,
         hold: None,

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
-use super::lease::{Bid, DURATION, INTERVAL, LeaseRecord, LeaseView};
+use super::lease::{Bid, DURATION, LOOK_INTERVAL, LeaseRecord, LeaseView};
 use super::names::MANAGER;
 use crate::conductor::input::Input;
 
@@ -50,13 +50,16 @@ impl Election {
     /// Runs until `stop`; then gives the Lease back, so that nobody has to wait for it.
     pub async fn run(self, stop: Shutdown) {
         let mut view = LeaseView::new(self.own.clone());
-        let mut ticks = interval(INTERVAL);
+        let mut ticks = interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut was_held = false;
         loop {
             tokio::select! {
                 () = stop.requested() => break,
                 _ = ticks.tick() => {}
+            }
+            if !view.is_due(Clock.now()) {
+                continue;
             }
             if let Err(error) = self.turn(&mut view).await {
                 warn!(error = %Chain(&error), "the Lease was not renewed");

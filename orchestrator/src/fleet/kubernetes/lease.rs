@@ -16,8 +16,10 @@ use common::moment::Moment;
 pub const DURATION: Duration = Duration::from_secs(15);
 /// Whoever could not renew it for so long does not hold it any more.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// How often it is looked at, and renewed.
-pub const INTERVAL: Duration = Duration::from_secs(2);
+/// How often it is renewed.
+pub const RENEW_INTERVAL: Duration = Duration::from_secs(2);
+/// How often those look at it who do not hold it: what they see late they take late.
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What stands in the Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +85,11 @@ impl LeaseView {
         self.renewed = Some(sent);
     }
 
+    /// Whether it is time to look at it.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.renewed.is_none_or(|renewed| now.saturating_since(renewed) >= RENEW_INTERVAL)
+    }
+
     pub fn is_held(&self, now: Moment) -> bool {
         self.renewed.is_some_and(|renewed| now.saturating_since(renewed) < RENEW_DEADLINE)
     }
@@ -115,6 +122,7 @@ mod tests {
         assert!(!view.is_held(at(29)), "asking is not having");
         view.wrote(at(29));
         assert!(view.is_held(at(38)) && !view.is_held(at(39)));
+        assert!(!view.is_due(at(30)) && view.is_due(at(31)));
     }
 
     #[test]

@@ -23,8 +23,7 @@ pub async fn publish(
     mut announcements: mpsc::Receiver<Announcement>,
 ) {
     let reporter = Reporter { controller: MANAGER.into(), instance: Some(instance) };
-    let recorder = Recorder::new(client.clone(), reporter);
-    let objects: Api<ConfigMap> = Api::default_namespaced(client);
+    let objects: Api<ConfigMap> = Api::default_namespaced(client.clone());
     let mut regarding: Option<ObjectReference> = None;
     while let Some(announcement) = announcements.recv().await {
         let told = timeout(CALL_LIMIT, async {
@@ -32,6 +31,8 @@ pub async fn publish(
                 regarding = Some(objects.get(&group_object).await?.object_ref(&()));
             }
             let regarding = regarding.as_ref().expect("it was looked up a line ago");
+            // A new one each time: it would take two of one kind for the same, whatever they say.
+            let recorder = Recorder::new(client.clone(), reporter.clone());
             recorder.publish(&event(&announcement), regarding).await
         });
         match told.await {

@@ -258,7 +258,7 @@ impl Orchestrator {
             }
             Action::AskFor(topics) => self.asked = topics,
             Action::Fleet(command) => {
-                if !matches!(command, FleetCommand::Survey) {
+                if !matches!(command, FleetCommand::Survey { .. }) {
                     note(None, || format!("orchestrator {} to its fleet: {command:?}", self.pid));
                 }
                 self.fleet.command(command, processes, outside.now);
@@ -355,6 +355,7 @@ fn settings(pid: u32, state_dir: &str, consumers: usize) -> Settings {
         plan_percent: 75,
         trigger_percent: 90,
         consumers_min: 2,
+        spares: 0,
         consumers_max: u32::try_from(consumers).unwrap(),
         create_max: 4,
         hold: None,
