@@ -14,6 +14,7 @@ use common::rate::BytesPerSecond;
 use thiserror::Error;
 
 use crate::command_line::compare::CompareArgs;
+use crate::command_line::kubernetes::KubernetesArgs;
 use crate::command_line::operate::{ApproveArgs, DrainArgs, PinArgs, ScalingArgs, UnpinArgs};
 use crate::command_line::plan::PlanArgs;
 use crate::command_line::policy::PolicyArgs;
@@ -22,6 +23,10 @@ use crate::command_line::service::ServiceArgs;
 use crate::command_line::simulate::SimulateArgs;
 use crate::command_line::size::SizeArgs;
 use crate::command_line::status::StatusArgs;
+use crate::fleet::kubernetes::desired::{Group, environment};
+use crate::fleet::kubernetes::keeper::KeeperSettings;
+use crate::fleet::kubernetes::names::is_label_value;
+use crate::fleet::kubernetes::watch::Watched;
 use crate::fleet::launch::{LaunchSettings, OWNED};
 use crate::fleet::process::Grace;
 use crate::plan::snapshot::{CONSUMERS_MAX, Limits};
@@ -144,6 +149,10 @@ pub struct RunArgs {
     #[arg(long, env, hide_env_values = true, value_name = "NUMBER", default_value_t = 0)]
     pub min_consumers: u32,
 
+    /// So many consumers are kept ready that hold nothing, for a sudden load
+    #[arg(long, env, hide_env_values = true, value_name = "NUMBER", default_value_t = 0)]
+    pub spares: u32,
+
     /// At most so many consumers exist at a time
     #[arg(long, env, hide_env_values = true, value_name = "NUMBER", default_value_t = 64,
           value_parser = RangedU64ValueParser::<u32>::new().range(1..=u64::from(CONSUMERS_MAX)))]
@@ -161,19 +170,23 @@ pub struct RunArgs {
     #[arg(long, env, hide_env_values = true, value_enum, default_value_t = FleetKind::Process)]
     pub fleet: FleetKind,
 
-    /// Program of the consumers; the one beside this program unless given
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+
+    /// Program of the consumers that are processes; the one beside this program unless given
     #[arg(long, env, hide_env_values = true, value_name = "FILE")]
     pub consumer_program: Option<PathBuf>,
 
-    /// Further option of the consumers, as on their command line without the dashes; may be repeated
+    /// Further option of the consumers, as on their command line without the dashes (on Kubernetes as its
+    /// twin in the environment); may be repeated
     #[arg(long, value_name = "OPTION=VALUE", value_parser = parse_pair)]
     pub consumer_option: Vec<(String, String)>,
 
-    /// Seconds without a leader after which consumers end; 0 means never
+    /// Seconds without a leader after which consumers that are processes end; 0 means never
     #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 60)]
     pub leaderless_secs: u64,
 
-    /// Seconds that a consumer has to end by itself, and again after SIGTERM
+    /// Seconds that a consumer that is a process has to end by itself, and again after SIGTERM
     #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 30)]
     pub grace_secs: u64,
 }
@@ -183,6 +196,8 @@ pub struct RunArgs {
 pub enum FleetKind {
     /// As child processes of the orchestrator, each with a folder
     Process,
+    /// As a Deployment and a claim each, in the cluster that the orchestrator runs in
+    Kubernetes,
 }
 
 /// Flags that are well-formed, but not together.
@@ -190,6 +205,8 @@ pub enum FleetKind {
 pub enum ArgsError {
     #[error("--min-consumers {min} is more than --max-consumers {max}")]
     MinimumAboveMaximum { min: u32, max: u32 },
+    #[error("--spares {spares} leaves no consumer of --max-consumers {max} to read with")]
+    OnlySpares { spares: u32, max: u32 },
     #[error("--plan-percent {plan} is more than --trigger-percent {trigger}")]
     PlanAboveTrigger { plan: u32, trigger: u32 },
     #[error("--consumer-option {option} is the orchestrator's to set")]
@@ -198,6 +215,13 @@ pub enum ArgsError {
     NoProgram { program: PathBuf },
     #[error("--grace-secs must be at least 1")]
     NoGrace,
+    #[error("--consumer-program is of no use on Kubernetes: the template names an image")]
+    ProgramInCluster,
+    #[error(
+        "--group-id {group} cannot be a label on Kubernetes: at most 63 letters, digits, `-`, `_` and `.`, \
+         the first and the last a letter or digit"
+    )]
+    GroupLabel { group: String },
 }
 
 /// Reads the command line. Without a command the orchestrator runs.
@@ -231,12 +255,18 @@ impl RunArgs {
         if min > max {
             return Err(ArgsError::MinimumAboveMaximum { min, max });
         }
+        if self.spares >= max {
+            return Err(ArgsError::OnlySpares { spares: self.spares, max });
+        }
         let (plan, trigger) = (self.plan_percent, self.trigger_percent);
         if plan > trigger {
             return Err(ArgsError::PlanAboveTrigger { plan, trigger });
         }
         if self.grace_secs == 0 {
             return Err(ArgsError::NoGrace);
+        }
+        if self.fleet == FleetKind::Kubernetes {
+            self.check_kubernetes()?;
         }
         let options = self.consumer_option.iter().map(|(option, _)| option);
         match options.into_iter().find(|option| OWNED.contains(&option.as_str())) {
@@ -245,12 +275,21 @@ impl RunArgs {
         }
     }
 
+    fn check_kubernetes(&self) -> Result<(), ArgsError> {
+        if self.consumer_program.is_some() {
+            return Err(ArgsError::ProgramInCluster);
+        }
+        let group = self.group.group_id.clone();
+        if is_label_value(&group) { Ok(()) } else { Err(ArgsError::GroupLabel { group }) }
+    }
+
     pub fn limits(&self) -> Limits {
         Limits {
             capacity: BytesPerSecond(self.capacity),
             plan_percent: self.plan_percent,
             trigger_percent: self.trigger_percent,
             consumers_min: self.min_consumers,
+            spares: self.spares,
             consumers_max: self.max_consumers,
             create_max: self.max_new_consumers,
             hold: None,
@@ -277,32 +316,65 @@ impl RunArgs {
         if !program.is_file() {
             return Err(ArgsError::NoProgram { program });
         }
-        let owned =
-            [("group-id", &self.group.group_id), ("topic-prefix", &self.names.topic_prefix)];
         Ok(LaunchSettings {
             program,
             folder: state_dir.join("consumers"),
-            owned: owned.map(|(name, value)| (name.to_owned(), value.clone())).into(),
+            owned: self.owned_options(),
             options: self.consumer_options(),
         })
     }
 
+    /// What consumers that are pods have in common. Files are the template's to mount and to name.
+    pub fn keeper(&self) -> KeeperSettings {
+        let mut defaults = self.common_options();
+        // Who ended because nobody leads would only be started again.
+        defaults.insert("leaderless-secs".into(), "0".into());
+        let group = Group {
+            id: self.group.group_id.clone(),
+            owned: environment(self.owned_options()),
+            defaults: environment(defaults),
+            options: environment(self.consumer_option.iter().cloned().collect()),
+        };
+        KeeperSettings { group, keep_volumes: self.kubernetes.volume_keep() }
+    }
+
+    pub fn watched(&self) -> Watched {
+        Watched {
+            group: self.group.group_id.clone(),
+            group_object: self.kubernetes.group_object.clone(),
+            template: self.kubernetes.template.clone(),
+        }
+    }
+
+    /// Those of [`OWNED`] that all consumers have in common.
+    fn owned_options(&self) -> BTreeMap<String, String> {
+        let owned =
+            [("group-id", &self.group.group_id), ("topic-prefix", &self.names.topic_prefix)];
+        owned.map(|(name, value)| (name.to_owned(), value.clone())).into()
+    }
+
+    /// What consumers get that are told apart by nothing but their number.
+    fn common_options(&self) -> BTreeMap<String, String> {
+        let servers = self.kafka.kafka_bootstrap_servers.clone();
+        let mut options = BTreeMap::from([
+            ("kafka-bootstrap-servers".to_owned(), servers),
+            ("log-filter".to_owned(), self.telemetry.log_filter.to_string()),
+        ]);
+        options.extend(self.sink_url.clone().map(|url| ("sink-url".to_owned(), url)));
+        options
+    }
+
     fn consumer_options(&self) -> BTreeMap<String, String> {
-        let mut options = BTreeMap::new();
+        let mut options = self.common_options();
         let mut set = |name: &str, value: String| options.insert(name.to_owned(), value);
-        set("kafka-bootstrap-servers", self.kafka.kafka_bootstrap_servers.clone());
         if let Some(file) = &self.kafka.kafka_config {
             set("kafka-config", file.to_string_lossy().into_owned());
-        }
-        if let Some(url) = &self.sink_url {
-            set("sink-url", url.clone());
         }
         if let Some(file) = &self.sink_config {
             set("sink-config", file.to_string_lossy().into_owned());
         }
         set("listen", "127.0.0.1:0".into());
         set("leaderless-secs", self.leaderless_secs.to_string());
-        set("log-filter", self.telemetry.log_filter.to_string());
         options.extend(self.consumer_option.iter().cloned());
         options
     }
@@ -353,6 +425,36 @@ mod tests {
         let error = run(&["--consumer-program", "/no/such"]).launch(Path::new("/"), Path::new("/"));
         assert!(error.unwrap_err().to_string().contains("/no/such does not exist"));
         assert!(parsed(&["--consumer-option", "--x=1"]).is_err());
+    }
+
+    #[test]
+    fn what_is_of_no_use_on_kubernetes_is_refused_there() {
+        let on_kubernetes =
+            |flags: &[&str]| run(&[&["--fleet", "kubernetes"], flags].concat()).check();
+        assert_eq!(on_kubernetes(&[]), Ok(()));
+        let program = on_kubernetes(&["--consumer-program", "/bin/true"]);
+        assert_eq!(program, Err(ArgsError::ProgramInCluster));
+        let group = on_kubernetes(&["--group-id", "a b"]).unwrap_err().to_string();
+        assert!(group.starts_with("--group-id a b cannot be a label"), "{group}");
+        assert_eq!(run(&["--group-id", "a b"]).check(), Ok(()));
+    }
+
+    #[test]
+    fn pods_get_what_the_orchestrator_got_but_for_its_files() {
+        let args = run(&[
+            "--sink-url",
+            "s3://lake",
+            "--kafka-config",
+            "/f",
+            "--consumer-option",
+            "ttl-secs=5",
+        ]);
+        let group = args.keeper().group;
+        assert_eq!(group.defaults["SINK_URL"], "s3://lake");
+        assert_eq!(group.defaults["LEADERLESS_SECS"], "0");
+        assert!(!group.defaults.contains_key("KAFKA_CONFIG"));
+        assert_eq!(group.options["TTL_SECS"], "5");
+        assert_eq!(group.owned["GROUP_ID"], args.group.group_id);
     }
 
     #[test]

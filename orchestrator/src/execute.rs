@@ -20,6 +20,7 @@ use crate::conductor::action::{Action, Destination, Note, Reading};
 use crate::conductor::input::Input;
 use crate::decision::JournalLine;
 use crate::fleet::FleetCommand;
+use crate::fleet::kubernetes::announce::Announcement;
 use crate::journal::Journal;
 use crate::metrics::OrchestratorMetrics;
 use crate::narrate::narrate;
@@ -41,6 +42,8 @@ pub struct Executor {
     pub status: watch::Sender<Status>,
     pub readiness: watch::Sender<Readiness>,
     pub journal: Journal,
+    /// Where people look for decisions, if there is such a place.
+    pub announcements: Option<mpsc::Sender<Announcement>>,
     pub metrics: OrchestratorMetrics,
     pub sense: Sense,
     /// Makes what taking over needs.
@@ -102,6 +105,9 @@ impl Executor {
                 }
                 self.metrics.count(&note);
                 narrate(&note);
+                if let Some(announcement) = Announcement::of_note(&note) {
+                    self.announce(announcement);
+                }
             }
             Action::Fail(why) => return Err(Fatal(why)),
         }
@@ -115,6 +121,13 @@ impl Executor {
         }
     }
 
+    /// One that finds no room is lost: the log and the journal have it, too.
+    fn announce(&self, announcement: Announcement) {
+        if let Some(announcements) = &self.announcements {
+            let _ = announcements.try_send(announcement);
+        }
+    }
+
     fn take_over(&mut self, reading: Reading) {
         self.tasks.stop();
         let rng = ChaCha8Rng::from_rng(&mut self.rng);
@@ -123,6 +136,7 @@ impl Executor {
 
     fn keep(&self, line: &JournalLine) {
         let decision = &line.decision;
+        self.announce(Announcement::of_decision(decision));
         self.metrics.count_decision(decision);
         info!(
             reason = decision.reason,

@@ -55,6 +55,7 @@ mod tests {
             plan_percent: 75,
             trigger_percent: 90,
             consumers_min: 1,
+            spares: 0,
             consumers_max: 3,
             create_max: 3,
             hold: None,

@@ -8,6 +8,8 @@
 //!     └───── a higher LeaderStarted ──────┴──────────────────────────┘
 //! ```
 //!
+//! Where orchestrators share a Lease only its holder stands; who leads without it goes on leading.
+//!
 //! The log's order decides, so no clock and no lock is trusted with it: a leader that was frozen
 //! reads the record that deposed it before it reads anything else.
 
@@ -37,6 +39,8 @@ pub enum Event {
     Alone,
     /// The own reign is to begin anew.
     Renew,
+    /// Whether the Lease is held that allows to stand.
+    Lease { is_held: bool },
     /// The main loop went round.
     Tick,
 }
@@ -72,11 +76,22 @@ pub struct Leadership {
     highest: Option<Generation>,
     /// When the last sign of a leader was read.
     heard: Moment,
+    lease: Lease,
+    /// Nobody else can be leading, as far as was read.
+    is_alone: bool,
+}
+
+/// Whether standing for leader takes a Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    NotNeeded,
+    Held,
+    NotHeld,
 }
 
 impl Leadership {
-    pub fn new(now: Moment, rng: &mut impl Rng) -> Self {
-        Self { role: standby(rng), highest: None, heard: now }
+    pub fn new(lease: Lease, now: Moment, rng: &mut impl Rng) -> Self {
+        Self { role: standby(rng), highest: None, heard: now, lease, is_alone: false }
     }
 
     pub fn is_leader(&self) -> bool {
@@ -96,16 +111,42 @@ impl Leadership {
                 vec![]
             }
             Event::Marker(nonce) => self.marker(nonce, now),
-            Event::Alone => match self.role {
-                Role::Standby { .. } => self.stand(now, rng),
-                Role::Candidate { .. } | Role::Leader { .. } => vec![],
-            },
+            Event::Alone => {
+                self.is_alone = true;
+                self.stand_if_alone(now, rng)
+            }
+            Event::Lease { is_held } => {
+                self.lease = match (self.lease, is_held) {
+                    (Lease::NotNeeded, _) => Lease::NotNeeded,
+                    (_, true) => Lease::Held,
+                    (_, false) => Lease::NotHeld,
+                };
+                self.stand_if_alone(now, rng)
+            }
+            // Whoever holds the Lease by now begins the next reign.
             Event::Renew => match self.role {
-                Role::Leader { .. } => self.stand(now, rng),
+                Role::Leader { .. } => {
+                    (self.role, self.heard, self.is_alone) = (standby(rng), now, true);
+                    self.stand_if_alone(now, rng)
+                }
                 Role::Standby { .. } | Role::Candidate { .. } => vec![],
             },
             Event::Tick => self.tick(now, rng),
         }
+    }
+
+    fn stand_if_alone(&mut self, now: Moment, rng: &mut impl Rng) -> Vec<Action> {
+        let is_standby = matches!(self.role, Role::Standby { .. });
+        if is_standby && self.is_alone && self.may_stand() {
+            self.is_alone = false;
+            self.stand(now, rng)
+        } else {
+            vec![]
+        }
+    }
+
+    fn may_stand(&self) -> bool {
+        self.lease != Lease::NotHeld
     }
 
     fn started(
@@ -120,6 +161,7 @@ impl Leadership {
         }
         self.highest = Some(read);
         self.heard = now;
+        self.is_alone = false;
         match &mut self.role {
             Role::Standby { .. } => vec![],
             // Of two copies of the own record the later one.
@@ -147,6 +189,7 @@ impl Leadership {
         // It stands for a `LeaderStarted` that retention removed.
         self.highest = Some(generation);
         self.heard = now;
+        self.is_alone = false;
         if let Role::Leader { alive, .. } = &mut self.role
             && *alive == Some(nonce)
         {
@@ -172,15 +215,22 @@ impl Leadership {
     }
 
     fn tick(&mut self, now: Moment, rng: &mut impl Rng) -> Vec<Action> {
+        let may_stand = self.may_stand();
         match &mut self.role {
             Role::Standby { patience } => {
-                let is_silent = now.saturating_since(self.heard) > *patience;
-                if is_silent { self.stand(now, rng) } else { vec![] }
+                // Whoever holds the Lease has no rival to stand in step with.
+                let patience = if self.lease == Lease::Held { SILENCE } else { *patience };
+                let is_silent = now.saturating_since(self.heard) > patience;
+                if is_silent && may_stand { self.stand(now, rng) } else { vec![] }
             }
-            Role::Candidate { since, .. } => {
-                let is_stuck = now.saturating_since(*since) > CANDIDACY_PATIENCE;
-                if is_stuck { self.stand(now, rng) } else { vec![] }
+            Role::Candidate { since, .. } if now.saturating_since(*since) > CANDIDACY_PATIENCE => {
+                if may_stand {
+                    return self.stand(now, rng);
+                }
+                self.role = standby(rng);
+                vec![]
             }
+            Role::Candidate { .. } => vec![],
             // The next sign of life only after the one before was read back.
             Role::Leader { generation, alive: alive @ None, alive_written }
                 if now.saturating_since(*alive_written) >= ALIVE_INTERVAL =>
@@ -224,7 +274,12 @@ mod tests {
     impl Candidate {
         fn new(seed: u64) -> Self {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            Self { leadership: Leadership::new(at(0), &mut rng), rng }
+            Self { leadership: Leadership::new(Lease::NotNeeded, at(0), &mut rng), rng }
+        }
+
+        fn under_lease(seed: u64) -> Self {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            Self { leadership: Leadership::new(Lease::NotHeld, at(0), &mut rng), rng }
         }
 
         fn handle(&mut self, event: Event, seconds: u64) -> Vec<Action> {
@@ -263,6 +318,48 @@ mod tests {
         let two_does: Vec<_> = log.iter().flat_map(|event| two.handle(event.clone(), 1)).collect();
         assert_eq!(one_does, []);
         assert_eq!(two_does, [Action::Lead(Generation(5))]);
+    }
+
+    #[test]
+    fn only_who_holds_the_lease_stands() {
+        let mut standby = Candidate::under_lease(1);
+        assert_eq!(standby.handle(Event::Alone, 0), []);
+        assert_eq!(standby.handle(Event::Tick, 60), []);
+        assert_eq!(standby.handle(Event::Lease { is_held: true }, 61).len(), 2, "it is alone");
+        let mut other = Candidate::under_lease(2);
+        other.handle(Event::Lease { is_held: true }, 0);
+        assert_eq!(other.handle(Event::Tick, 10), []);
+        assert_eq!(other.handle(Event::Tick, 11).len(), 2, "at once after the silence");
+    }
+
+    #[test]
+    fn whoever_hears_a_leader_waits_for_its_silence_although_it_holds_the_lease() {
+        let mut standby = Candidate::under_lease(1);
+        standby.handle(Event::Alone, 0);
+        standby.handle(Event::Alive { nonce: Nonce(1), generation: Generation(3) }, 5);
+        assert_eq!(standby.handle(Event::Lease { is_held: true }, 6), []);
+        assert_eq!(standby.handle(Event::Tick, 15), []);
+        assert_eq!(standby.handle(Event::Tick, 16).len(), 2);
+    }
+
+    #[test]
+    fn losing_the_lease_deposes_nobody() {
+        let mut leader = Candidate::under_lease(1);
+        leader.handle(Event::Lease { is_held: true }, 0);
+        leader.lead(4);
+        assert_eq!(leader.handle(Event::Lease { is_held: false }, 1), []);
+        assert!(leader.leadership.is_leader());
+        assert!(matches!(leader.handle(Event::Tick, 2)[..], [Action::WriteAlive { .. }]));
+    }
+
+    #[test]
+    fn a_candidate_that_lost_the_lease_does_not_stand_again() {
+        let mut candidate = Candidate::under_lease(1);
+        candidate.handle(Event::Lease { is_held: true }, 0);
+        candidate.stand();
+        candidate.handle(Event::Lease { is_held: false }, 1);
+        assert_eq!(candidate.handle(Event::Tick, 11), []);
+        assert_eq!(candidate.handle(Event::Tick, 60), []);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod pace;
 pub mod capacity;
 pub mod expansion;
 pub mod standstill;
+pub mod reason;
 pub mod trigger;
 pub mod pack;
 pub mod plan;

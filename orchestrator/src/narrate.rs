@@ -4,7 +4,8 @@ use common::messages::event::{Notice, NoticeClass};
 use tracing::{error, info, warn};
 
 use crate::capacity::Lesson;
-use crate::conductor::action::{Note, PlanningNote};
+use crate::conductor::action::{FleetNote, Note, PlanningNote};
+use crate::conductor::rollout::Progress;
 use crate::expansion::Shortfall;
 use crate::proposal::Proposal;
 
@@ -34,12 +35,14 @@ pub fn narrate(note: &Note) {
         Note::IncarnationEnded { consumer, incarnation, why, partitions } => {
             info!(%consumer, %incarnation, ?why, partitions, "an incarnation ended");
         }
-        Note::ConsumerStarted { consumer, pid } => info!(%consumer, pid, "started a consumer"),
-        Note::ConsumerExited { consumer, pid, how, is_expected: true } => {
-            info!(%consumer, pid, how, "a consumer ended");
+        Note::ConsumerStarted { consumer, process } => {
+            info!(%consumer, %process, "started a consumer");
         }
-        Note::ConsumerExited { consumer, pid, how, is_expected: false } => {
-            warn!(%consumer, pid, how, "a consumer ended without being told to");
+        Note::ConsumerExited { consumer, process, how, is_expected: true } => {
+            info!(%consumer, %process, how, "a consumer ended");
+        }
+        Note::ConsumerExited { consumer, process, how, is_expected: false } => {
+            warn!(%consumer, %process, how, "a consumer ended without being told to");
         }
         Note::ConsumerFailing { consumer, failures, reason } => {
             warn!(%consumer, failures, reason, "a consumer failed and is started again");
@@ -71,8 +74,29 @@ pub fn narrate(note: &Note) {
         }
         Note::Topic(change) => info!(change, "a topic changed"),
         Note::Configuration(change) => info!(change, "the configuration changed"),
+        Note::Fleet(note) => narrate_fleet(note),
         Note::Planning(note) => narrate_planning(note),
         Note::Anomaly(anomaly) => warn!(%anomaly, "a measured value cannot be true"),
+    }
+}
+
+fn narrate_fleet(note: &FleetNote) {
+    match note {
+        FleetNote::Waiting { consumer, reason } => {
+            info!(%consumer, reason, "a consumer cannot run for now");
+        }
+        FleetNote::Mended { consumer, what } => {
+            warn!(%consumer, what, "a consumer's workload was put right");
+        }
+        FleetNote::Buried { consumer, pod, reason } => {
+            warn!(%consumer, pod, reason, "the pod of a consumer that nothing lives in is removed");
+        }
+        FleetNote::Refused { error } => {
+            error!(error, "how consumers are to be run was refused: it stays as it was");
+        }
+        FleetNote::Opened { step, took } => {
+            tracing::debug!(step = step.label(), ?took, "a new consumer is on its way");
+        }
     }
 }
 
@@ -87,6 +111,13 @@ fn narrate_planning(note: &PlanningNote) {
         }
         PlanningNote::Held(Some(hold)) => warn!("{hold}"),
         PlanningNote::Held(None) => info!("consumers may be created again"),
+        PlanningNote::RolledOut(Progress::Replaces { consumer, left }) => {
+            info!(%consumer, left, "a consumer is replaced: it runs with something old");
+        }
+        PlanningNote::RolledOut(Progress::Stopped { by }) => {
+            error!(consumer = %by, "a new consumer does not get on: no other one is replaced");
+        }
+        PlanningNote::RolledOut(Progress::Done) => info!("no consumer runs with anything old"),
         PlanningNote::Drained(consumer) => info!(%consumer, "a consumer was drained"),
         PlanningNote::Proposed(proposal) => {
             let Proposal { name, decision } = proposal;

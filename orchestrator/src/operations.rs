@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use common::identity::ConsumerId;
+use common::messages::Message;
 use common::messages::request::{Drain, Scaling};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,21 @@ impl Operations {
 
     pub fn approve(&mut self, proposal: &str) {
         self.approved = Some(proposal.to_owned());
+    }
+
+    /// Whether what is asked for is so already.
+    pub fn includes(&self, asked: &Message) -> bool {
+        let is_paused = |scaling| match scaling {
+            Scaling::All => self.is_paused,
+            Scaling::In => self.is_scale_in_paused,
+            Scaling::Out => self.is_scale_out_paused,
+        };
+        match asked {
+            Message::Pause(pause) => is_paused(pause.scaling),
+            Message::Resume(resume) => !is_paused(resume.scaling),
+            Message::Approve(approve) => self.approved.as_ref() == Some(&approve.proposal),
+            _ => false,
+        }
     }
 
     /// Whether plans may change more than what lost its owner.

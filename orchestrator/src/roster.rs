@@ -20,6 +20,8 @@ use common::messages::event::Heartbeat;
 use common::moment::Moment;
 use rand::Rng;
 
+use crate::fleet::ProcessId;
+
 /// After this a marker that did not come back is written again; either will do.
 const MARKER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -100,14 +102,19 @@ impl Roster {
         }
     }
 
-    /// The fleet saw the process `pid` of `consumer` end: whatever lived in it is over.
-    pub fn confirm_end(&mut self, consumer: ConsumerId, pid: u32) {
-        let lives = self.lives.values_mut();
-        for life in
-            lives.filter(|life| (life.heartbeat.consumer, life.heartbeat.pid) == (consumer, pid))
-        {
-            life.is_end_confirmed = true;
+    /// The fleet saw a process of `consumer` end: whatever lived in it is over.
+    pub fn confirm_end(&mut self, consumer: ConsumerId, process: &ProcessId) {
+        for life in self.lives.values_mut() {
+            let beat = &life.heartbeat;
+            life.is_end_confirmed |= beat.consumer == consumer && process.is_of(beat);
         }
+    }
+
+    /// Whether an incarnation of `consumer` may live in this pod. Of one that only commands tell of it
+    /// is not known where it lived.
+    pub fn may_live_in(&self, consumer: ConsumerId, pod: &str) -> bool {
+        let mut own = self.lives.values().filter(|life| life.heartbeat.consumer == consumer);
+        own.any(|life| life.heartbeat.pod_uid.as_deref().is_none_or(|uid| uid == pod))
     }
 
     /// Looks for silences, and asks for markers where there is one.
@@ -164,6 +171,7 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::ContainerRun;
     use common::messages::Extra;
     use common::messages::event::LIFE;
     use rand::SeedableRng as _;
@@ -296,13 +304,44 @@ mod tests {
     fn a_confirmed_end_needs_no_silence_but_a_marker() {
         let mut roster = Roster::default();
         roster.heartbeat(beat(1), at(0));
-        roster.confirm_end(ConsumerId(1), 41);
+        roster.confirm_end(ConsumerId(1), &ProcessId::Pid(41));
         assert_eq!(roster.tick(at(1), &mut rng()), [], "another process");
-        roster.confirm_end(ConsumerId(1), 42);
+        roster.confirm_end(ConsumerId(1), &ProcessId::Pid(42));
         let asked = markers(&roster.tick(at(1), &mut rng()));
         // What was written before the end and is read after it changes nothing.
         roster.heartbeat(beat(2), at(1));
         let ended = roster.marker(asked[0], at(2));
         assert!(matches!(ended[..], [Verdict::Ended { why: End::Confirmed, .. }]));
+    }
+
+    fn in_pod(process_started_ms: i64) -> Heartbeat {
+        Heartbeat { process_started_ms, pod_uid: Some("a".into()), ..beat(1) }
+    }
+
+    /// Times of containers are whole seconds, so that two runs may seem to share one.
+    #[test]
+    fn the_end_of_a_containers_run_confirms_only_what_began_within_it() {
+        let confirmed = |pod: &str, from_ms: i64, until_ms: i64, began: i64| {
+            let mut roster = Roster::default();
+            roster.heartbeat(in_pod(began), at(0));
+            let run = ContainerRun { pod: pod.into(), from_ms, until_ms: Some(until_ms) };
+            roster.confirm_end(ConsumerId(1), &ProcessId::Container(run));
+            roster.tick(at(1), &mut rng()).len() == 1
+        };
+        assert!(confirmed("a", 5_000, 9_000, 5_000) && confirmed("a", 5_000, 9_000, 8_999));
+        assert!(!confirmed("a", 5_000, 9_000, 4_999) && !confirmed("a", 5_000, 9_000, 9_000));
+        assert!(!confirmed("b", 5_000, 9_000, 6_000));
+    }
+
+    #[test]
+    fn a_pod_in_which_somebody_may_live_is_known_as_such() {
+        let mut roster = Roster::default();
+        assert!(!roster.may_live_in(ConsumerId(1), "a"));
+        roster.heartbeat(in_pod(0), at(0));
+        assert!(roster.may_live_in(ConsumerId(1), "a"));
+        assert!(!roster.may_live_in(ConsumerId(1), "b") && !roster.may_live_in(ConsumerId(2), "a"));
+        let trace = Heartbeat { incarnation: Incarnation(2), ..beat(0) };
+        roster.expect(trace, at(0));
+        assert!(roster.may_live_in(ConsumerId(1), "b"), "nobody knows where that one lived");
     }
 }

@@ -24,6 +24,7 @@ use common::messages::Message;
 use common::metrics::Metrics;
 use common::shutdown::Shutdown;
 use common::topics::TopicNames;
+use kube::Client;
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use tokio::sync::{mpsc, watch};
@@ -37,9 +38,14 @@ use crate::conductor::{Conductor, Settings};
 use crate::execute::{Executor, ReignTasks, follow_deliveries};
 use crate::fleet::FleetCommand;
 use crate::fleet::drive::drive;
+use crate::fleet::kubernetes::announce::Announcement;
+use crate::fleet::kubernetes::driver::KubernetesFleet;
+use crate::fleet::kubernetes::election::Election;
+use crate::fleet::kubernetes::publish::publish;
 use crate::fleet::launch::LaunchSettings;
 use crate::fleet::process::ProcessFleet;
 use crate::journal::Journal;
+use crate::leadership::Lease;
 use crate::metrics::OrchestratorMetrics;
 use crate::outbox::{Outbox, pump};
 use crate::sense::Sense;
@@ -57,16 +63,22 @@ const QUEUE: usize = 4_096;
 struct Seed {
     args: RunArgs,
     config: KafkaConfig,
-    launch: LaunchSettings,
+    fleet: FleetSeed,
     state_dir: StateDir,
     metrics: OrchestratorMetrics,
     rng: ChaCha8Rng,
 }
 
+/// What the fleet is made from.
+enum FleetSeed {
+    Process(LaunchSettings),
+    Kubernetes(Client),
+}
+
 /// What is made first and lives until the end.
 struct Base {
     args: RunArgs,
-    launch: LaunchSettings,
+    fleet: FleetSeed,
     topics: Arc<TopicNames>,
     state_dir: StateDir,
     clients: KafkaClients,
@@ -86,14 +98,14 @@ pub async fn run(args: RunArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut rng: ChaCha8Rng = rand::make_rng();
     let config = args.kafka.load()?;
     let state_dir = StateDir::open(&args.state_dir, &mut rng)?;
-    let launch = args.launch(&here()?, state_dir.path())?;
+    let fleet = FleetSeed::new(&args, &state_dir).await?;
     let mut metrics = Metrics::new("orchestrator");
     let counters = OrchestratorMetrics::declare(&mut metrics);
     let (readiness, is_ready) = watch::channel(Readiness::not_ready("no broker has answered"));
     let (status, shown) = watch::channel(Status::default());
     let pages = Router::new().route("/status", get(move || page(shown.clone())));
     let server = HttpServer::start(args.listen, Arc::new(metrics), is_ready, pages).await?;
-    let seed = Seed { args, config, launch, state_dir, metrics: counters, rng };
+    let seed = Seed { args, config, fleet, state_dir, metrics: counters, rng };
     let ended = go_round(seed.prepare().await?, status, readiness, shutdown).await;
     drop(server);
     ended
@@ -116,7 +128,7 @@ impl Seed {
         Ok(Base {
             author: format!("{}:{}", host_name(), process::id()),
             args: self.args,
-            launch: self.launch,
+            fleet: self.fleet,
             state_dir: self.state_dir,
             metrics: self.metrics,
             rng: self.rng,
@@ -214,6 +226,10 @@ impl Base {
             capacity_factor: self.args.capacity_factor,
             catch_up: Duration::from_secs(self.args.catch_up_secs),
             trigger: self.args.trigger_policy(),
+            lease: match self.fleet {
+                FleetSeed::Process(_) => Lease::NotNeeded,
+                FleetSeed::Kubernetes(_) => Lease::NotHeld,
+            },
         };
         Conductor::new(settings, now(), rand::make_rng())
     }
@@ -234,6 +250,7 @@ impl Base {
         let outbox =
             Outbox::new(TopicWriter::new(self.clients.producer()?), Arc::clone(&self.topics));
         let messages = self.start_outbox(outbox.clone(), inputs.clone());
+        let announcements = self.start_cluster_tasks(&inputs, &stop_fleet);
         let (fleet, fleet_task) = self.start_fleet(inputs.clone(), stop_fleet);
         let asked = BTreeSet::from([self.topics.controller.clone()]);
         let (asked, to_ask) = watch::channel(asked);
@@ -259,6 +276,7 @@ impl Base {
             status,
             readiness,
             journal,
+            announcements,
             metrics: self.metrics,
             sense,
             takeover: Box::new(takeover),
@@ -283,6 +301,23 @@ impl Base {
         messages
     }
 
+    /// What only a cluster needs: who may lead, and Events for people.
+    fn start_cluster_tasks(
+        &self,
+        inputs: &mpsc::Sender<Input>,
+        stop: &Shutdown,
+    ) -> Option<mpsc::Sender<Announcement>> {
+        let FleetSeed::Kubernetes(client) = &self.fleet else { return None };
+        let flags = &self.args.kubernetes;
+        let own = format!("{}:{}", self.author, self.state_dir.id());
+        let election = Election::new(client, flags.lease.clone(), own, inputs.clone());
+        tokio::spawn(election.run(stop.clone()));
+        let (announcements, to_publish) = mpsc::channel(QUEUE);
+        let group_object = flags.group_object.clone();
+        tokio::spawn(publish(client.clone(), group_object, host_name(), to_publish));
+        Some(announcements)
+    }
+
     fn start_fleet(
         &mut self,
         inputs: mpsc::Sender<Input>,
@@ -290,13 +325,19 @@ impl Base {
     ) -> (mpsc::Sender<FleetCommand>, JoinHandle<()>) {
         let (commands, to_obey) = mpsc::channel(QUEUE);
         let (events, mut seen) = mpsc::channel(QUEUE);
-        let driver = match self.args.fleet {
-            FleetKind::Process => {
+        let task = match &self.fleet {
+            FleetSeed::Process(launch) => {
                 let rng = ChaCha8Rng::from_rng(&mut self.rng);
-                ProcessFleet::new(self.launch.clone(), self.args.grace(), rng)
+                let driver = ProcessFleet::new(launch.clone(), self.args.grace(), rng);
+                tokio::spawn(drive(driver, to_obey, events, stop))
+            }
+            FleetSeed::Kubernetes(client) => {
+                let (watched, settings) = (self.args.watched(), self.args.keeper());
+                let rng = ChaCha8Rng::from_rng(&mut self.rng);
+                let driver = KubernetesFleet::start(client, &watched, settings, rng);
+                tokio::spawn(drive(driver, to_obey, events, stop))
             }
         };
-        let task = tokio::spawn(drive(driver, to_obey, events, stop));
         tokio::spawn(async move {
             while let Some(event) = seen.recv().await {
                 if inputs.send(Input::Fleet(event)).await.is_err() {
@@ -305,6 +346,22 @@ impl Base {
             }
         });
         (commands, task)
+    }
+}
+
+impl FleetSeed {
+    async fn new(args: &RunArgs, state_dir: &StateDir) -> anyhow::Result<Self> {
+        match args.fleet {
+            FleetKind::Process => Ok(Self::Process(args.launch(&here()?, state_dir.path())?)),
+            FleetKind::Kubernetes => {
+                let no_cluster = "failed to find out where the cluster's API is";
+                let mut config = kube::Config::infer().await.context(no_cluster)?;
+                if let Some(namespace) = &args.kubernetes.namespace {
+                    config.default_namespace.clone_from(namespace);
+                }
+                Ok(Self::Kubernetes(Client::try_from(config).context(no_cluster)?))
+            }
+        }
     }
 }
 

@@ -116,6 +116,9 @@ pub struct ConsumerStatus {
     pub lessons: Vec<Lesson>,
     /// Times that it failed in a row.
     pub failures: u32,
+    /// Why it cannot run for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     pub heartbeat_age_ms: Option<u64>,
     /// By its last report.
     pub busy_permille: Option<u32>,
@@ -132,6 +135,8 @@ pub enum ConsumerStanding {
     Serving,
     /// Hands over what it holds, and ends.
     Draining,
+    /// It exists and cannot run for now, for longer than it is waited for: others read meanwhile.
+    Awaited,
     /// It was not heard of for a while: what it holds goes to others.
     Absent,
     /// It ends again and again: what it holds goes to others.

@@ -11,15 +11,14 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use common::identity::ConsumerId;
 use common::moment::Moment;
-use common::partition::TopicPartition;
 
 use crate::plan::plan;
 use crate::plan::snapshot::{Demand, Scope, Snapshot, Standing, Wish};
+pub use crate::reason::Reason;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TriggerPolicy {
@@ -46,44 +45,6 @@ pub enum Occasion {
     ConfigurationChanged(String),
     /// With who or what asked, for people.
     Asked(String),
-}
-
-/// Why a plan is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    ConsumerDied {
-        consumer: ConsumerId,
-    },
-    Unowned {
-        partitions: usize,
-        first: TopicPartition,
-    },
-    ConfigurationChanged {
-        what: String,
-    },
-    Asked {
-        by: String,
-    },
-    /// A partition is not where a person wants it.
-    Wish {
-        partition: TopicPartition,
-    },
-    Draining {
-        consumer: ConsumerId,
-    },
-    Overload {
-        consumer: ConsumerId,
-        percent: u64,
-    },
-    Minimum {
-        serving: usize,
-        consumers_min: u32,
-    },
-    Surplus {
-        serving: usize,
-        sufficient: usize,
-        window: Duration,
-    },
 }
 
 /// When a plan was made last for which reason, and since when fewer consumers would do.
@@ -197,7 +158,7 @@ impl Triggers {
     }
 
     fn relieving(&self, snapshot: &Snapshot) -> Option<Trigger> {
-        let reasons = [draining, overload, misplaced, below_minimum];
+        let reasons = [draining, overload, misplaced, below_minimum, lacks_spares];
         reasons
             .into_iter()
             .filter_map(|reason| reason(snapshot))
@@ -211,7 +172,7 @@ impl Triggers {
             return None;
         }
         self.surplus_checked = Some(now);
-        let serving = snapshot.serving();
+        let serving = snapshot.serving() + snapshot.awaited();
         let Some(sufficient) = sufficient(snapshot).filter(|sufficient| *sufficient < serving)
         else {
             self.surplus_since = None;
@@ -245,50 +206,6 @@ impl Triggers {
 
     fn unless_muted(&self, trigger: Trigger) -> Option<Trigger> {
         (!self.muted.contains_key(trigger.reason.label())).then_some(trigger)
-    }
-}
-
-impl Reason {
-    /// A word for metrics.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::ConsumerDied { .. } => "consumer_died",
-            Self::Unowned { .. } => "unowned",
-            Self::ConfigurationChanged { .. } => "configuration_changed",
-            Self::Asked { .. } => "asked",
-            Self::Wish { .. } => "wish",
-            Self::Draining { .. } => "draining",
-            Self::Overload { .. } => "overload",
-            Self::Minimum { .. } => "minimum",
-            Self::Surplus { .. } => "surplus",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ConsumerDied { consumer } => write!(f, "{consumer} died"),
-            Self::Unowned { partitions: 1, first } => write!(f, "{first} has no owner"),
-            Self::Unowned { partitions, first } => {
-                write!(f, "{partitions} partitions have no owner, the first is {first}")
-            }
-            Self::ConfigurationChanged { what } => write!(f, "the configuration changed: {what}"),
-            Self::Asked { by } => write!(f, "{by} asked for it"),
-            Self::Wish { partition } => write!(f, "{partition} is not where a person wants it"),
-            Self::Draining { consumer } => write!(f, "{consumer} is being drained"),
-            Self::Overload { consumer, percent } => {
-                write!(f, "{consumer} is at {percent} % of its trigger capacity")
-            }
-            Self::Minimum { serving, consumers_min } => {
-                write!(f, "{serving} consumers exist, at least {consumers_min} are to be kept")
-            }
-            Self::Surplus { serving, sufficient, window } => write!(
-                f,
-                "{sufficient} consumers instead of {serving} have sufficed for {} s",
-                window.as_secs()
-            ),
-        }
     }
 }
 
@@ -334,6 +251,12 @@ fn below_minimum(snapshot: &Snapshot) -> Option<Reason> {
     is_below.then_some(Reason::Minimum { serving, consumers_min })
 }
 
+fn lacks_spares(snapshot: &Snapshot) -> Option<Reason> {
+    let (idle, spares) = (snapshot.idle(), snapshot.limits.spares);
+    let lacks = idle < usize::try_from(spares).unwrap_or(usize::MAX);
+    lacks.then_some(Reason::Spares { idle, spares })
+}
+
 /// The most overloaded consumer that has something to hand over.
 fn overload(snapshot: &Snapshot) -> Option<Reason> {
     let overloaded = overloads(snapshot).into_iter();
@@ -372,25 +295,32 @@ fn is_serving(snapshot: &Snapshot, consumer: ConsumerId) -> bool {
     snapshot.consumers.get(&consumer).is_some_and(|facts| facts.standing == Standing::Serving)
 }
 
+fn is_awaited(snapshot: &Snapshot, consumer: ConsumerId) -> bool {
+    snapshot.consumers.get(&consumer).is_some_and(|facts| facts.standing == Standing::Awaited)
+}
+
 /// How many consumers a plan would do with, by the steady demand; `None` if it is plain that none
 /// can be spared.
 fn sufficient(snapshot: &Snapshot) -> Option<usize> {
-    let serving = snapshot.serving();
+    let serving = snapshot.serving() + snapshot.awaited();
     let load: Demand = snapshot.partitions.values().map(|facts| facts.demand).sum();
     let facts = snapshot.consumers.values().filter(|facts| facts.standing == Standing::Serving);
     let largest = facts.map(|facts| snapshot.limits.plan_capacity(facts.capacity).0).max()?;
     let at_least = usize::try_from(load.steady.0.div_ceil(largest.max(1))).unwrap_or(usize::MAX);
     let minimum = usize::try_from(snapshot.limits.consumers_min).unwrap_or(usize::MAX);
-    if at_least.max(minimum) >= serving {
+    let spares = usize::try_from(snapshot.limits.spares).unwrap_or(usize::MAX);
+    if at_least.saturating_add(spares).max(minimum) >= serving {
         return None;
     }
     let trial = plan(&Snapshot { scope: Scope::Pack, ..snapshot.clone() });
-    let closed = trial.remove.keys().filter(|id| is_serving(snapshot, **id)).count();
+    let counts = |id: &&ConsumerId| is_serving(snapshot, **id) || is_awaited(snapshot, **id);
+    let closed = trial.remove.keys().filter(counts).count();
     Some((serving + trial.create.len()).saturating_sub(closed))
 }
 
 #[cfg(test)]
 mod tests {
+    use common::partition::TopicPartition;
     use common::rate::BytesPerSecond;
 
     use super::*;
@@ -422,6 +352,7 @@ mod tests {
             plan_percent: 75,
             trigger_percent: 90,
             consumers_min: 1,
+            spares: 0,
             consumers_max: 10,
             create_max: 10,
             hold: None,

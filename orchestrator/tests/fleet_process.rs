@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use common::identity::ConsumerId;
 use common::messages::service::DeploymentEntry;
+use common::term::Generation;
 use orchestrator::fleet::launch::LaunchSettings;
 use orchestrator::fleet::process::{Grace, ProcessFleet};
-use orchestrator::fleet::{FleetCommand, FleetDriver, FleetEvent};
+use orchestrator::fleet::{FleetCommand, FleetDriver, FleetEvent, Found, ProcessId};
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -48,7 +49,7 @@ async fn create(fleet: &mut ProcessFleet) -> u32 {
     let deployment = DeploymentEntry::default();
     fleet.command(FleetCommand::Create { consumer: ONE, deployment }).await;
     match next(fleet).await {
-        FleetEvent::Started { consumer: ONE, pid } => pid,
+        FleetEvent::Started { consumer: ONE, process: ProcessId::Pid(pid) } => pid,
         other => panic!("{other:?}"),
     }
 }
@@ -79,10 +80,17 @@ async fn a_consumer_that_dies_is_started_again() {
     wait_until_up(&folder, 1).await;
     kill_process(pid(first), Signal::KILL).unwrap();
     let how = "signal 9".to_owned();
-    let died = FleetEvent::Exited { consumer: ONE, pid: first, how, is_expected: false };
+    let died = FleetEvent::Exited {
+        consumer: ONE,
+        process: ProcessId::Pid(first),
+        how,
+        is_expected: false,
+    };
     assert_eq!(next(&mut fleet).await, died);
     assert!(matches!(next(&mut fleet).await, FleetEvent::Failing { failures: 1, .. }));
-    assert!(matches!(next(&mut fleet).await, FleetEvent::Started { pid, .. } if pid != first));
+    assert!(
+        matches!(next(&mut fleet).await, FleetEvent::Started { process, .. } if process != ProcessId::Pid(first))
+    );
     wait_until_up(&folder, 2).await;
     fleet.shut_down().await;
 }
@@ -114,7 +122,12 @@ async fn a_removal_waits_then_asks_then_insists() {
         wait_until_up(&folder, 1).await;
         fleet.command(FleetCommand::Remove { consumer: ONE }).await;
         let how = ending.to_owned();
-        let exited = FleetEvent::Exited { consumer: ONE, pid, how, is_expected: true };
+        let exited = FleetEvent::Exited {
+            consumer: ONE,
+            process: ProcessId::Pid(pid),
+            how,
+            is_expected: true,
+        };
         assert_eq!(next(&mut fleet).await, exited);
         assert_eq!(next(&mut fleet).await, FleetEvent::Removed { consumer: ONE });
     }
@@ -130,10 +143,17 @@ async fn a_restart_asks_and_then_insists() {
         wait_until_up(&folder, 1).await;
         fleet.command(FleetCommand::Restart { consumer: ONE }).await;
         let how = ending.to_owned();
-        let ended = FleetEvent::Exited { consumer: ONE, pid: first, how, is_expected: false };
+        let ended = FleetEvent::Exited {
+            consumer: ONE,
+            process: ProcessId::Pid(first),
+            how,
+            is_expected: false,
+        };
         assert_eq!(next(&mut fleet).await, ended);
         assert!(matches!(next(&mut fleet).await, FleetEvent::Failing { failures: 1, .. }));
-        assert!(matches!(next(&mut fleet).await, FleetEvent::Started { pid, .. } if pid != first));
+        assert!(
+            matches!(next(&mut fleet).await, FleetEvent::Started { process, .. } if process != ProcessId::Pid(first))
+        );
         wait_until_up(&folder, 2).await;
         fleet.shut_down().await;
     }
@@ -162,19 +182,20 @@ async fn the_next_fleet_adopts_who_lives_and_knows_who_ended() {
     drop(former);
 
     let mut heir = fleet(folder.path(), GENTLE);
-    heir.command(FleetCommand::Survey).await;
-    let running = BTreeMap::from([(ONE, one)]);
-    let survey = FleetEvent::Surveyed { running, ended: BTreeMap::new() };
+    heir.command(FleetCommand::Survey { generation: Generation(1) }).await;
+    let process = Some(ProcessId::Pid(one));
+    let found = BTreeMap::from([(ONE, Found { process, ..Found::default() })]);
+    let survey = FleetEvent::Surveyed { found, ended: vec![] };
     assert_eq!(next(&mut heir).await, survey);
     heir.command(FleetCommand::Release).await;
     kill_process(pid(one), Signal::KILL).unwrap();
 
     let mut last = fleet(folder.path(), GENTLE);
-    let ended = BTreeMap::from([(ONE, one)]);
-    let survey = FleetEvent::Surveyed { running: BTreeMap::new(), ended };
+    let ended = vec![(ONE, ProcessId::Pid(one))];
+    let survey = FleetEvent::Surveyed { found: BTreeMap::new(), ended };
     let surveyed = async {
         loop {
-            last.command(FleetCommand::Survey).await;
+            last.command(FleetCommand::Survey { generation: Generation(1) }).await;
             let told = next(&mut last).await;
             if told == survey {
                 return;

@@ -18,6 +18,7 @@ fn snapshot(held: &[&[u64]], unowned: &[u64]) -> Snapshot {
         plan_percent: 75,
         trigger_percent: 90,
         consumers_min: 0,
+        spares: 0,
         consumers_max: 10,
         create_max: 10,
         hold: None,

@@ -35,6 +35,7 @@ fn standing() -> impl Strategy<Value = Standing> {
         8 => Just(Standing::Serving),
         1 => Just(Standing::Draining),
         1 => Just(Standing::Gone),
+        1 => Just(Standing::Awaited),
         1 => Just(Standing::ByHand),
     ]
 }
@@ -70,6 +71,7 @@ prop_compose! {
 prop_compose! {
     fn limits()(
         consumers_min in 0u32..3,
+        spares in prop_oneof![3 => Just(0u32), 1 => 1u32..3],
         consumers_max in prop_oneof![3 => Just(PLENTY), 1 => 1u32..5],
         create_max in prop_oneof![3 => Just(PLENTY), 1 => 0u32..3],
     ) -> Limits {
@@ -80,6 +82,7 @@ prop_compose! {
             plan_percent,
             trigger_percent,
             consumers_min,
+            spares,
             consumers_max,
             create_max,
             hold: None,
@@ -265,6 +268,22 @@ proptest! {
         let kept = before.min(limits.consumers_min).min(limits.consumers_max);
         prop_assert!(after >= kept, "{before} before, {after} after: {plan:?}");
         prop_assert!(snapshot.scope == Scope::Place || after <= limits.consumers_max.max(1));
+    }
+
+    /// Of those that could stay or be created, so many hold nothing as are to be ready.
+    #[test]
+    fn spares_are_kept(snapshot in snapshot()) {
+        let plan = plan(&snapshot);
+        let limits = &snapshot.limits;
+        let used: BTreeSet<_> = plan.assignment.values().copied().collect();
+        let after = consumers_after(&snapshot, &plan);
+        let serving = after.iter().filter(|(_, facts)| facts.standing == Standing::Serving);
+        let idle = serving.filter(|(consumer, _)| !used.contains(consumer)).count();
+        let has_room = snapshot.consumers.len() + plan.create.len() < limits.consumers_max as usize
+            && plan.create.len() < limits.create_max as usize;
+        if snapshot.scope >= Scope::Relieve && has_room {
+            prop_assert!(idle >= limits.spares as usize, "{idle} idle: {plan:?}");
+        }
     }
 
     /// The list of moves is exactly the difference between the owners before and after.

@@ -2,6 +2,7 @@
 
 pub mod status;
 pub mod table;
+pub mod kubernetes;
 pub mod operate;
 pub mod send;
 pub mod service;

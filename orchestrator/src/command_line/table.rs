@@ -242,6 +242,7 @@ mod tests {
             capacity: BytesPerSecond(1_000),
             lessons: vec![],
             failures: 0,
+            waits_for: None,
             heartbeat_age_ms: None,
             busy_permille: None,
             buffered_bytes: None,

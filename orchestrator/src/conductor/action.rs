@@ -1,6 +1,7 @@
 //! Pure. Everything that the main loop wants done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation, Nonce};
 use common::messages::Message;
@@ -10,10 +11,12 @@ use common::term::Generation;
 
 use crate::capacity::Lesson;
 use crate::conductor::input::Log;
+use crate::conductor::openings::Step;
+use crate::conductor::rollout::Progress;
 use crate::decision::JournalLine;
 use crate::demand::Anomaly;
 use crate::expansion::Shortfall;
-use crate::fleet::FleetCommand;
+use crate::fleet::{FleetCommand, ProcessId};
 use crate::plan::snapshot::Hold;
 use crate::proposal::Proposal;
 use crate::roster::End;
@@ -101,11 +104,11 @@ pub enum Note {
     },
     ConsumerStarted {
         consumer: ConsumerId,
-        pid: u32,
+        process: ProcessId,
     },
     ConsumerExited {
         consumer: ConsumerId,
-        pid: u32,
+        process: ProcessId,
         how: String,
         is_expected: bool,
     },
@@ -139,7 +142,23 @@ pub enum Note {
     Topic(String),
     Configuration(String),
     Anomaly(Anomaly),
+    Fleet(FleetNote),
     Planning(PlanningNote),
+}
+
+/// What befell the workloads of consumers.
+#[derive(Clone, Debug)]
+pub enum FleetNote {
+    /// It cannot run for now.
+    Waiting { consumer: ConsumerId, reason: String },
+    /// Its workload was changed by hand, and put right.
+    Mended { consumer: ConsumerId, what: String },
+    /// Its pod did not go by itself and is removed: nothing lives in it that counts.
+    Buried { consumer: ConsumerId, pod: String, reason: String },
+    /// What consumers are to be run like cannot be used.
+    Refused { error: String },
+    /// How long a new consumer took for one step on its way.
+    Opened { step: Step, took: Duration },
 }
 
 /// What people should know of plans and of what they are made from.
@@ -155,11 +174,17 @@ pub enum PlanningNote {
     /// From now on no consumer is created, or again one may be.
     Held(Option<Hold>),
     Drained(ConsumerId),
+    /// Consumers that run with something old are being replaced.
+    RolledOut(Progress),
     Proposed(Proposal),
     /// Nobody proposes this any more, or it cannot be carried out any more.
     NotApproved {
         name: String,
     },
+}
+
+pub(super) fn fleet_note(note: FleetNote) -> Action {
+    Action::Note(Note::Fleet(note))
 }
 
 pub(super) fn planning_note(note: PlanningNote) -> Action {

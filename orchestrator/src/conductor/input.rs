@@ -64,6 +64,8 @@ pub enum Input {
         received: Received,
     },
     Fleet(FleetEvent),
+    /// Whether the Lease is held that allows to stand for leader.
+    Lease(bool),
     /// A command stands in a consumer's partition, below `next`.
     Written {
         consumer: ConsumerId,

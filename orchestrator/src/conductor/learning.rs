@@ -73,6 +73,9 @@ impl Reign {
         if self.operations.is_paused || self.operations.is_scale_out_paused {
             return Some(Hold::Paused);
         }
+        if snapshot.awaited() > 0 {
+            return Some(Hold::Awaited);
+        }
         let overloaded = overloads(snapshot);
         let waiting = overloaded
             .iter()

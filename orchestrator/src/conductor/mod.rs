@@ -16,8 +16,11 @@ mod world;
 mod takeover;
 mod unreachable;
 mod workloads;
+pub mod openings;
+pub mod rollout;
 mod reign;
 mod events;
+mod hearing;
 mod planning;
 mod proposing;
 mod learning;
@@ -43,7 +46,7 @@ use rand::rngs::ChaCha8Rng;
 use crate::demand::DemandPolicy;
 use crate::fleet::FleetCommand;
 use crate::inbox::Received;
-use crate::leadership::{self, Leadership};
+use crate::leadership::{self, Leadership, Lease};
 use crate::ledger::{Request, STATE_DIR};
 use crate::plan::policy::Policy;
 use crate::plan::snapshot::Limits;
@@ -75,6 +78,8 @@ pub struct Settings {
     /// The time in which a consumer is to catch up with a lag.
     pub catch_up: Duration,
     pub trigger: TriggerPolicy,
+    /// Whether standing for leader takes a Lease.
+    pub lease: Lease,
 }
 
 /// The orchestrator without its limbs.
@@ -96,7 +101,7 @@ enum Phase {
 
 impl Conductor {
     pub fn new(settings: Settings, now: Now, mut rng: ChaCha8Rng) -> Self {
-        let leadership = Leadership::new(now.moment, &mut rng);
+        let leadership = Leadership::new(settings.lease, now.moment, &mut rng);
         let world = World::new(settings);
         Self { world, leadership, phase: Phase::Standby, rng, reported: None }
     }
@@ -142,6 +147,7 @@ impl Conductor {
                 }
                 Phase::Standby => vec![],
             },
+            Input::Lease(is_held) => self.lead(leadership::Event::Lease { is_held }, now),
             Input::Lost { log, error } => {
                 vec![Action::Fail(format!("the topic of {} cannot be read: {error}", log.label()))]
             }

@@ -6,7 +6,7 @@ use common::identity::ConsumerId;
 use common::partition::TopicPartition;
 
 use crate::decision::{Decision, JournalLine};
-use crate::diff::{Diff, Group};
+use crate::diff::{self, Diff};
 use crate::fleet::FleetCommand;
 use crate::plan::snapshot::{
     ConsumerFacts, Hold, Limits, PartitionFacts, Scope, Snapshot, Standing,
@@ -14,11 +14,12 @@ use crate::plan::snapshot::{
 use crate::plan::{Assignment, Plan, plan};
 use crate::rebalance::{Event, Rebalance, Target};
 use crate::status::ConsumerStanding;
-use crate::trigger::{Purpose, Trigger, Triggers};
+use crate::trigger::{Purpose, Trigger, Triggers, Trust};
 
 use super::action::{Action, PlanningNote, planning_note};
 use super::input::Now;
 use super::reign::Reign;
+use super::rollout::{Group, Progress, Wanted};
 use super::workloads::Workloads;
 use super::world::World;
 
@@ -82,12 +83,18 @@ impl Reign {
     pub(super) fn planning_snapshot(&self, world: &World, now: Now) -> Snapshot {
         let wishes = world.ledger.wishes();
         let owners = &self.rebalance.target().owners;
+        let consumers = self.consumer_facts(now);
         let facts = |partition: TopicPartition| {
             let held = || Some(self.rebalance.entries().get(&partition)?.keeper()?.consumer);
+            // Until the next owner lives the present one holds it: it may as well stay there.
+            let is_awaited = |owner: &ConsumerId| {
+                consumers.get(owner).is_some_and(|facts| facts.standing == Standing::Awaited)
+            };
+            let planned = owners.get(&partition).copied().filter(|owner| !is_awaited(owner));
             let facts = PartitionFacts {
                 demand: world.demands.demand(&partition),
                 deviation: world.demands.deviation(&partition),
-                owner: owners.get(&partition).copied().or_else(held),
+                owner: planned.or_else(held),
                 wish: wishes.of(&partition),
             };
             (partition, facts)
@@ -99,7 +106,7 @@ impl Reign {
             policy: world.settings.policy,
             limits,
             partitions: self.partitions(world).into_iter().map(facts).collect(),
-            consumers: self.consumer_facts(now),
+            consumers: consumers.clone(),
         };
         snapshot.limits.hold = self.hold(&snapshot);
         if self.operations.is_scale_in_paused {
@@ -145,6 +152,7 @@ impl Reign {
                 // Where all fail, another one would fail as well.
                 ConsumerStanding::Failing if !others_serve => Standing::Serving,
                 ConsumerStanding::Failing | ConsumerStanding::Draining => Standing::Draining,
+                ConsumerStanding::Awaited => Standing::Awaited,
                 ConsumerStanding::Absent => Standing::Gone,
             };
             (consumer, ConsumerFacts { capacity: self.capacities.of(consumer), standing })
@@ -179,10 +187,13 @@ impl Reign {
             ConsumerStanding::Unreachable
         } else if self.workloads.ending().contains(&consumer)
             || self.operations.draining.contains(&consumer)
+            || self.rollout.is_draining(consumer)
         {
             ConsumerStanding::Draining
         } else if self.workloads.is_failing(consumer, now.moment) {
             ConsumerStanding::Failing
+        } else if self.workloads.is_awaited(consumer, now.moment) {
+            ConsumerStanding::Awaited
         } else if self.workloads.is_absent(consumer, now.moment) {
             ConsumerStanding::Absent
         } else if self.workloads.is_heard(consumer) {
@@ -192,13 +203,42 @@ impl Reign {
         }
     }
 
+    /// Goes on with the replacement of consumers that run with something old.
+    pub(super) fn roll_out(&mut self, world: &World, now: Now) -> Vec<Action> {
+        let (standings, outdated) =
+            (self.standings(now), self.workloads.who_is_outdated(world.services.deployment()));
+        let (deployment, template) =
+            (world.services.deployment().clone(), self.workloads.templates());
+        let wanted = Wanted { deployment, template };
+        let is_measuring = self.triggers.trust(now.moment) == Trust::Measuring;
+        let draining = self.rollout.draining();
+        let group = Group {
+            standings: &standings,
+            outdated: &outdated,
+            wanted: &wanted,
+            is_settled: self.rebalance.is_settled(),
+            may_change: is_measuring && self.operations.may_improve() && self.held.is_none(),
+        };
+        let progress = self.rollout.tick(group, now.moment);
+        if let Some(Progress::Stopped { .. }) = progress {
+            draining.into_iter().for_each(|consumer| self.workloads.stay(consumer));
+            self.configuration_changed("the roll-out was stopped");
+        }
+        let note = |progress| planning_note(PlanningNote::RolledOut(progress));
+        progress.map(note).into_iter().collect()
+    }
+
     pub(super) fn set_out(&mut self, plan: SetOut, world: &World, now: Now) -> Vec<Action> {
         let mut actions = vec![];
-        self.expand(plan.create.iter().copied().collect(), now);
+        // Whoever only takes another's place brings nothing.
+        if self.rollout.draining().is_none() {
+            self.expand(plan.create.iter().copied().collect(), now);
+        }
         for consumer in plan.create {
-            self.workloads.created(consumer);
-            self.totals.consumers_created += 1;
             let deployment = world.services.deployment().clone();
+            self.workloads.created(consumer, deployment.clone());
+            self.openings.began(consumer, now.moment);
+            self.totals.consumers_created += 1;
             actions.push(Action::Fleet(FleetCommand::Create { consumer, deployment }));
         }
         self.workloads.end(plan.remove);
@@ -236,6 +276,6 @@ fn diff(rebalance: &Rebalance, workloads: &Workloads, snapshot: &Snapshot, plan:
     let kept = consumers.iter().filter(is_kept).chain(plan.create.keys()).copied().collect();
     // Not by the snapshot: that does not know of partitions that are not to be read any more.
     let owners = rebalance.target().owners.clone();
-    let observed = Group { assignment: owners, consumers: consumers.clone() };
-    Diff::between(&observed, &Group { consumers: kept, assignment: plan.assignment.clone() })
+    let observed = diff::Group { assignment: owners, consumers: consumers.clone() };
+    Diff::between(&observed, &diff::Group { consumers: kept, assignment: plan.assignment.clone() })
 }

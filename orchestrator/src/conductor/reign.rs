@@ -14,7 +14,7 @@ use rand::rngs::ChaCha8Rng;
 use crate::capacity::{Capacities, CapacityPolicy};
 use crate::decision::Decision;
 use crate::expansion::Expansion;
-use crate::fleet::{FleetCommand, FleetEvent};
+use crate::fleet::FleetCommand;
 use crate::ledger::Request;
 use crate::operations::Operations;
 use crate::pace::Paces;
@@ -28,7 +28,9 @@ use super::action::{Action, Destination, Note};
 use super::care::Care;
 use super::gaps::Gaps;
 use super::input::Now;
+use super::openings::{Openings, Step};
 use super::proposing::Proposing;
+use super::rollout::Rollout;
 use super::saved::{CAPACITIES, PROPOSAL, saved};
 use super::takeover::TakeOver;
 use super::unreachable::Unreachable;
@@ -61,6 +63,8 @@ pub(super) struct Reign {
     pub(super) held: Option<Hold>,
     pub(super) workloads: Workloads,
     pub(super) unreachable: Unreachable,
+    pub(super) openings: Openings,
+    pub(super) rollout: Rollout,
     /// How topics were read that somebody held when the reign began.
     pub(super) inherited: BTreeMap<String, TopicSource>,
     pub(super) reports: BTreeMap<Incarnation, Report>,
@@ -126,6 +130,8 @@ impl Reign {
             held: None,
             workloads: Workloads::default(),
             unreachable: Unreachable::new(unreachable),
+            openings: Openings::default(),
+            rollout: Rollout::default(),
             reports: BTreeMap::new(),
             decisions: VecDeque::new(),
             totals: Totals::default(),
@@ -170,6 +176,7 @@ impl Reign {
         actions.extend(self.care(world, now, rng));
         if world.is_complete() && self.workloads.is_surveyed() {
             actions.extend(self.judge_expansion(world, now));
+            actions.extend(self.roll_out(world, now));
             actions.extend(self.plan(world, now));
         }
         actions.extend(self.save_if_due(world, now));
@@ -218,38 +225,6 @@ impl Reign {
         [vec![Action::Note(note)], actions].concat()
     }
 
-    pub(super) fn hear_fleet(&mut self, event: FleetEvent, now: Now) -> Vec<Action> {
-        let note = match event {
-            FleetEvent::Surveyed { running, ended } => {
-                self.workloads.survey(&running);
-                for (consumer, pid) in ended {
-                    self.roster.confirm_end(consumer, pid);
-                }
-                return vec![];
-            }
-            FleetEvent::Started { consumer, pid } => {
-                self.workloads.started(consumer, pid);
-                Note::ConsumerStarted { consumer, pid }
-            }
-            FleetEvent::Exited { consumer, pid, how, is_expected } => {
-                self.workloads.exited(consumer);
-                self.roster.confirm_end(consumer, pid);
-                self.totals.consumers_crashed += u64::from(!is_expected);
-                Note::ConsumerExited { consumer, pid, how, is_expected }
-            }
-            FleetEvent::Failing { consumer, failures, reason } => {
-                self.workloads.failing(consumer, failures, now.moment);
-                Note::ConsumerFailing { consumer, failures, reason }
-            }
-            FleetEvent::Removed { consumer } => {
-                self.workloads.removed(consumer);
-                self.totals.consumers_removed += 1;
-                Note::ConsumerRemoved(consumer)
-            }
-        };
-        vec![Action::Note(note)]
-    }
-
     fn note_who_is_heard(&mut self, now: Now) {
         let consumers = self.consumers();
         self.workloads.retain_absences(&consumers);
@@ -284,10 +259,10 @@ impl Reign {
     /// Passes an event to the rebalance, and turns what it wants into actions.
     pub(super) fn rebalance(&mut self, event: rebalance::Event, now: Now) -> Vec<Action> {
         let wanted = self.rebalance.handle(event, now.moment);
-        wanted.into_iter().flat_map(|action| self.obey_rebalance(action)).collect()
+        wanted.into_iter().flat_map(|action| self.obey_rebalance(action, now)).collect()
     }
 
-    fn obey_rebalance(&mut self, action: rebalance::Action) -> Vec<Action> {
+    fn obey_rebalance(&mut self, action: rebalance::Action, now: Now) -> Vec<Action> {
         match action {
             rebalance::Action::Send { consumer, assign } => {
                 let leaves = assign.end
@@ -300,7 +275,8 @@ impl Reign {
             }
             rebalance::Action::Owned { partition, from, to } => {
                 self.totals.moves += u64::from(from.is_some_and(|from| from != to));
-                vec![Action::Note(Note::Moved { partition, from, to })]
+                let opened = self.openings.reached(to, Step::HandedOver, now.moment);
+                [vec![Action::Note(Note::Moved { partition, from, to })], opened].concat()
             }
             rebalance::Action::Failed { partition, consumer, reason } => {
                 vec![Action::Note(Note::OpenFailed { partition, consumer, reason })]

@@ -84,7 +84,7 @@ impl TakeOver {
         };
         let reading = Reading { generation, nonce: Nonce::from_rng(rng), starts };
         let actions = vec![
-            Action::Fleet(FleetCommand::Survey),
+            Action::Fleet(FleetCommand::Survey { generation }),
             Action::TakeOver(reading),
             Action::ReadEvents { generation, from },
         ];

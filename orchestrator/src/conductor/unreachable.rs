@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
-use common::messages::event::Heartbeat;
 
 use crate::rebalance::Event;
 use crate::roster::Roster;
@@ -63,8 +62,8 @@ impl Reign {
         if self.is_traced {
             return vec![];
         }
-        let is_known = |beat: &Heartbeat| self.workloads.has_process(beat.consumer, beat.pid);
-        let all_known = self.roster.lives().values().all(|life| is_known(&life.heartbeat));
+        let mut lives = self.roster.lives().values();
+        let all_known = lives.all(|life| self.workloads.knows(&life.heartbeat));
         let patience = Duration::from_millis(TTL_MS + MARGIN_MS);
         let waited = now.moment.saturating_since(self.began) > patience;
         if !waited {

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::child::{Process, rotate_log};
 use super::launch::LaunchSettings;
 use super::record::{ProcessRecord, is_lock_free};
-use super::{FleetCommand, FleetDriver, FleetEvent};
+use super::{FleetCommand, FleetDriver, FleetEvent, Found, ProcessId};
 
 /// How often processes are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -76,26 +76,26 @@ impl ProcessFleet {
     /// Looks into every consumer's folder: who lives is adopted.
     fn survey(&mut self) {
         let now = Clock.now();
-        let (mut running, mut ended) = (BTreeMap::new(), BTreeMap::new());
+        let (mut found, mut ended) = (BTreeMap::new(), vec![]);
         for consumer in self.consumers_on_disk() {
             let folder = self.settings.folder_of(consumer);
             if let Some(member) = self.members.get(&consumer) {
-                running.extend(member.process.as_ref().map(|process| (consumer, process.pid())));
+                found.insert(consumer, member.found());
             } else if let Some(process) = Process::adopt(&folder) {
                 info!(%consumer, pid = process.pid(), "adopted a consumer that runs");
-                running.insert(consumer, process.pid());
                 let deployment = process.deployment().clone();
                 let process = Some(process);
                 let member = Member { deployment, process, started: now, ..Member::default() };
+                found.insert(consumer, member.found());
                 self.members.insert(consumer, member);
             } else if is_lock_free(&folder) {
                 let last = ProcessRecord::load(&folder);
-                ended.extend(last.map(|record| (consumer, record.pid)));
+                ended.extend(last.map(|record| (consumer, ProcessId::Pid(record.pid))));
             } else {
                 warn!(%consumer, "a process that is not known holds the lock of a consumer");
             }
         }
-        self.seen.push_back(FleetEvent::Surveyed { running, ended });
+        self.seen.push_back(FleetEvent::Surveyed { found, ended });
     }
 
     fn consumers_on_disk(&self) -> Vec<ConsumerId> {
@@ -129,11 +129,12 @@ impl ProcessFleet {
     fn notice_end(&mut self, consumer: ConsumerId, member: &mut Member, now: Moment) {
         let Some(process) = &mut member.process else { return };
         let Some(how) = process.ended() else { return };
-        let (pid, is_expected) = (process.pid(), member.leaving.is_some());
+        let is_expected = member.leaving.is_some();
+        let process = ProcessId::Pid(process.pid());
         member.process = None;
         member.restarting = None;
         let reason = how.clone();
-        self.seen.push_back(FleetEvent::Exited { consumer, pid, how, is_expected });
+        self.seen.push_back(FleetEvent::Exited { consumer, process, how, is_expected });
         if !is_expected {
             self.fail(consumer, member, reason, now);
         }
@@ -145,9 +146,9 @@ impl ProcessFleet {
         member.started = now;
         match Process::start(&launch, &folder, &member.deployment) {
             Ok(process) => {
-                let pid = process.pid();
+                let id = ProcessId::Pid(process.pid());
                 member.process = Some(process);
-                self.seen.push_back(FleetEvent::Started { consumer, pid });
+                self.seen.push_back(FleetEvent::Started { consumer, process: id });
             }
             Err(error) => self.fail(consumer, member, Chain(&error).to_string(), now),
         }
@@ -175,6 +176,11 @@ impl ProcessFleet {
 }
 
 impl Member {
+    fn found(&self) -> Found {
+        let process = self.process.as_ref().map(|process| ProcessId::Pid(process.pid()));
+        Found { process, deployment: self.deployment.clone() }
+    }
+
     fn insist(&mut self, grace: Grace, now: Moment) {
         let Some(process) = &self.process else { return };
         if self.restarting.is_some_and(|asked| now.saturating_since(asked) >= grace.signal) {
@@ -195,7 +201,7 @@ impl Member {
 impl FleetDriver for ProcessFleet {
     async fn command(&mut self, command: FleetCommand) {
         match command {
-            FleetCommand::Survey => self.survey(),
+            FleetCommand::Survey { .. } => self.survey(),
             FleetCommand::Create { consumer, deployment } => {
                 let member = self.members.entry(consumer).or_default();
                 member.leaving = None;
@@ -216,6 +222,8 @@ impl FleetDriver for ProcessFleet {
                     member.restarting = Some(Clock.now());
                 }
             }
+            // Processes of this machine do not go missing.
+            FleetCommand::Bury { .. } => {}
             FleetCommand::Release => self.members.clear(),
         }
         self.look();

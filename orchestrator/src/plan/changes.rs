@@ -65,12 +65,15 @@ impl<'a> View<'a> {
         let is_used = |id: &ConsumerId| self.after.contains_key(id);
         let busy = self.after.keys().filter(|id| !standings.contains_key(id)).count()
             + standings.keys().filter(|id| self.model.serves(**id) && is_used(id)).count();
-        let mut lacking = count(limits.consumers_min).saturating_sub(busy);
+        let below_minimum = count(limits.consumers_min).saturating_sub(busy);
+        let mut lacking = below_minimum.max(count(limits.spares));
         for (id, standing) in standings.iter().filter(|(id, _)| !is_used(id)) {
             let reason = match standing {
                 Standing::Gone => RemoveReason::Gone,
                 Standing::Draining => RemoveReason::Drained,
                 Standing::ByHand => continue,
+                Standing::Awaited if scope < Scope::Pack || self.places.is_held_back => continue,
+                Standing::Awaited => RemoveReason::Idle,
                 Standing::Serving if scope < Scope::Pack || self.places.is_held_back => continue,
                 Standing::Serving if lacking > 0 => {
                     lacking -= 1;
@@ -99,8 +102,11 @@ impl<'a> View<'a> {
                 CreateReason::NoRoom { partition: (*partition).clone(), demand: demand.peak }
             }
             None => {
-                let consumers_min = self.model.snapshot.limits.consumers_min;
-                CreateReason::Minimum { consumers_min }
+                let limits = &self.model.snapshot.limits;
+                match limits.spares {
+                    0 => CreateReason::Minimum { consumers_min: limits.consumers_min },
+                    spares => CreateReason::Spare { spares },
+                }
             }
         }
     }

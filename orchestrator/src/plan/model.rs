@@ -128,8 +128,13 @@ impl<'a> Model<'a> {
             places.owners.iter().flatten().copied().filter(is_new).collect();
         if self.snapshot.scope >= Scope::Relieve {
             let serving = self.standings.keys().filter(|id| self.serves(**id)).count();
-            let lacking = count(self.snapshot.limits.consumers_min)
-                .saturating_sub(serving + created.len())
+            let limits = &self.snapshot.limits;
+            let owners: BTreeSet<_> = places.owners.iter().flatten().collect();
+            let is_idle = |id: &&ConsumerId| self.serves(**id) && !owners.contains(id);
+            let idle = self.standings.keys().filter(is_idle).count();
+            let below_minimum = count(limits.consumers_min).saturating_sub(serving + created.len());
+            let lacking = below_minimum
+                .max(count(limits.spares).saturating_sub(idle))
                 .min(self.may_create().saturating_sub(created.len()));
             let free = (0..).map(consumer_of).filter(|id| is_new(id) && !created.contains(id));
             let free: Vec<_> = free.take(lacking).collect();
@@ -158,7 +163,7 @@ impl<'a> Model<'a> {
     fn home(&self, facts: &PartitionFacts) -> Option<ConsumerId> {
         let holder = facts.owner.filter(|owner| match self.standings.get(owner) {
             Some(Standing::Serving | Standing::Draining) => true,
-            Some(Standing::Gone | Standing::ByHand) | None => false,
+            Some(Standing::Gone | Standing::Awaited | Standing::ByHand) | None => false,
         });
         let may_move = self.snapshot.scope >= Scope::Relieve || holder.is_none();
         self.pin(facts).filter(|_| may_move).or(holder)

@@ -60,8 +60,17 @@ pub enum Fit {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CreateReason {
-    NoRoom { partition: TopicPartition, demand: BytesPerSecond },
-    Minimum { consumers_min: u32 },
+    NoRoom {
+        partition: TopicPartition,
+        demand: BytesPerSecond,
+    },
+    Minimum {
+        consumers_min: u32,
+    },
+    /// So many are to be ready that hold nothing.
+    Spare {
+        spares: u32,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,6 +199,7 @@ impl fmt::Display for CreateReason {
             Self::Minimum { consumers_min } => {
                 write!(f, "at least {consumers_min} consumers are to be kept")
             }
+            Self::Spare { spares } => write!(f, "{spares} are to be ready that hold nothing"),
         }
     }
 }
@@ -253,6 +263,10 @@ impl fmt::Display for Hold {
             Self::Sink => {
                 "no consumer is created while overloaded ones wait for their sink: others would \
                  wait as well"
+            }
+            Self::Awaited => {
+                "no consumer is created while one that was created cannot run: there is no place \
+                 for another one, either"
             }
             Self::Fruitless => {
                 "no consumer is created for a while: the last ones brought less than a tenth of \

@@ -1,6 +1,6 @@
 //! Pure. Everything that a plan may depend on, as one value that can be saved and planned again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::identity::ConsumerId;
 use common::partition::TopicPartition;
@@ -48,6 +48,9 @@ pub struct Limits {
     pub trigger_percent: u32,
     /// So many consumers are kept even if fewer would do.
     pub consumers_min: u32,
+    /// So many are kept that hold nothing, so that a sudden load finds them waiting.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spares: u32,
     /// At most so many exist at a time; their numbers are 1 to this.
     pub consumers_max: u32,
     /// At most so many are created by one plan.
@@ -67,6 +70,8 @@ pub enum Hold {
     Sink,
     /// The last ones brought next to nothing.
     Fruitless,
+    /// One that was created cannot run: another one could not, either.
+    Awaited,
 }
 
 /// What one partition asks of its owner, in bytes per second of its log.
@@ -141,6 +146,8 @@ pub enum Standing {
     Draining,
     /// Does not live any more: what it held has no owner. It occupies its number until it is removed.
     Gone,
+    /// Exists and cannot run for now: it occupies its number until it comes, or nobody needs it.
+    Awaited,
     /// Is led by a person, or can be led by nobody: it only occupies its number.
     ByHand,
 }
@@ -152,12 +159,27 @@ impl Snapshot {
         standings.filter(|standing| *standing == Standing::Serving).count()
     }
 
+    /// How many consumers take part and hold nothing.
+    pub fn idle(&self) -> usize {
+        let owners: BTreeSet<_> =
+            self.partitions.values().filter_map(|facts| facts.owner).collect();
+        let serving =
+            self.consumers.iter().filter(|(_, facts)| facts.standing == Standing::Serving);
+        serving.filter(|(consumer, _)| !owners.contains(consumer)).count()
+    }
+
+    /// How many consumers exist that the fleet has no place for.
+    pub fn awaited(&self) -> usize {
+        let standings = self.consumers.values().map(|facts| facts.standing);
+        standings.filter(|standing| *standing == Standing::Awaited).count()
+    }
+
     /// The owner of a partition, if it is one that we lead and that lives.
     pub fn living_owner(&self, partition: &TopicPartition) -> Option<ConsumerId> {
         let owner = self.partitions.get(partition)?.owner?;
         match self.consumers.get(&owner)?.standing {
             Standing::Serving | Standing::Draining => Some(owner),
-            Standing::Gone | Standing::ByHand => None,
+            Standing::Gone | Standing::Awaited | Standing::ByHand => None,
         }
     }
 }
@@ -178,6 +200,11 @@ impl Limits {
     pub fn trigger_capacity(&self, capacity: BytesPerSecond) -> BytesPerSecond {
         share(capacity, self.trigger_percent.max(self.plan_percent))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// `percent` of `capacity`, rounded down.

@@ -7,6 +7,7 @@ mod operations;
 mod learning;
 mod care;
 mod unreachable;
+mod fleet;
 
 use common::identity::ConsumerId;
 use common::identity::Nonce;

@@ -10,6 +10,7 @@ use common::messages::event::{
     Answer, BY_HAND, Heartbeat, PartitionAnswer, PartitionReport, PartitionState, Report, SINK_WAIT,
 };
 use common::messages::measurement::{Measurement, MeasurementState, PartitionMeasurement};
+use common::messages::service::DeploymentEntry;
 use common::messages::snapshot::Snapshot;
 use common::messages::{Extra, Message};
 use common::moment::{Moment, Timestamp};
@@ -20,8 +21,9 @@ use common::term::{Generation, Term};
 use orchestrator::conductor::action::{Action, Destination};
 use orchestrator::conductor::input::{CommandsRead, Input, Now};
 use orchestrator::conductor::{Conductor, Settings};
-use orchestrator::fleet::{FleetCommand, FleetEvent};
+use orchestrator::fleet::{FleetCommand, FleetEvent, Found, ProcessId};
 use orchestrator::inbox::Received;
+use orchestrator::leadership::Lease;
 use orchestrator::plan::policy::Policy;
 use orchestrator::plan::snapshot::Limits;
 use orchestrator::status::Status;
@@ -54,6 +56,12 @@ pub(crate) struct Stage {
     /// Its partition of the controller topic has no leader.
     unreachable: Option<ConsumerId>,
     pub(crate) told_to_end: Vec<ConsumerId>,
+    /// What the consumers of the fleet were created with.
+    deployments: BTreeMap<ConsumerId, DeploymentEntry>,
+    /// The fleet creates consumers that do not run.
+    pub(crate) has_no_place: bool,
+    /// Pods that need not be waited for.
+    pub(crate) buried: Vec<String>,
     /// Messages that the orchestrator wrote.
     pub(crate) written: usize,
 }
@@ -86,7 +94,7 @@ impl Stage {
             timestamp: Timestamp(1_000),
         };
         Self {
-            conductor: conductor(now, 1),
+            conductor: conductor(now, 1, 0),
             now,
             inputs: VecDeque::new(),
             controller: BTreeMap::new(),
@@ -99,6 +107,9 @@ impl Stage {
             standing_still: None,
             unreachable: None,
             told_to_end: vec![],
+            deployments: BTreeMap::new(),
+            has_no_place: false,
+            buried: vec![],
             written: 0,
         }
     }
@@ -114,6 +125,27 @@ impl Stage {
         assert!(stage.status().is_settled, "{:#?}", stage.status());
         assert!(!stage.owners().contains(&0), "{:?}", stage.owners());
         stage
+    }
+
+    /// Four partitions that one consumer reads, and so many more that are ready.
+    pub(crate) fn with_spares(spares: u32) -> Self {
+        let mut stage = Self::new();
+        stage.conductor = conductor(stage.now, 1, spares);
+        stage.service("orders", Some("{}"));
+        stage.start();
+        stage.measure(&rates(4, 100));
+        stage.pass(5_000);
+        stage
+    }
+
+    /// What consumers run with from now on.
+    pub(crate) fn deploy(&mut self, value: &str) {
+        self.inputs.push_back(entry("deployment", Some(value.to_owned())));
+        self.drain();
+    }
+
+    pub(crate) fn deployments(&self) -> Vec<&DeploymentEntry> {
+        self.deployments.values().collect()
     }
 
     /// Passes all that stands in the topics, and waits until the orchestrator leads.
@@ -300,7 +332,8 @@ impl Stage {
     pub(crate) fn crash(&mut self, consumer: ConsumerId) {
         let pid = self.processes.remove(&consumer).unwrap().pid;
         let how = "signal 9".into();
-        let exited = FleetEvent::Exited { consumer, pid, how, is_expected: false };
+        let process = ProcessId::Pid(pid);
+        let exited = FleetEvent::Exited { consumer, process, how, is_expected: false };
         self.inputs.push_back(Input::Fleet(exited));
         self.launch(consumer);
         self.drain();
@@ -335,7 +368,7 @@ impl Stage {
         self.inputs.clear();
         self.reading = None;
         self.seed += 1;
-        self.conductor = conductor(self.now, self.seed);
+        self.conductor = conductor(self.now, self.seed, 0);
         self.start();
     }
 
@@ -457,28 +490,49 @@ impl Stage {
 
     fn fleet(&mut self, command: FleetCommand) {
         match command {
-            FleetCommand::Survey => {
-                let running = self.processes.iter().filter(|(_, process)| !process.is_by_hand);
-                let running = running.map(|(consumer, process)| (*consumer, process.pid)).collect();
-                let ended = BTreeMap::new();
-                self.inputs.push_back(Input::Fleet(FleetEvent::Surveyed { running, ended }));
+            FleetCommand::Survey { .. } => {
+                let led = self.processes.iter().filter(|(_, process)| !process.is_by_hand);
+                let found = led.map(|(consumer, process)| (*consumer, process.found())).collect();
+                let ended = vec![];
+                self.inputs.push_back(Input::Fleet(FleetEvent::Surveyed { found, ended }));
             }
-            FleetCommand::Create { consumer, .. } => self.launch(consumer),
+            FleetCommand::Create { consumer, deployment } => {
+                self.deployments.insert(consumer, deployment);
+                self.launch(consumer);
+            }
             // It was told to end and holds nothing; or it cannot be told, and is killed.
             FleetCommand::Remove { consumer } => {
                 self.told_to_end.push(consumer);
-                let pid = self.processes.remove(&consumer).unwrap().pid;
-                let how = "exit status 0".into();
-                let exited = FleetEvent::Exited { consumer, pid, how, is_expected: true };
-                self.inputs.push_back(Input::Fleet(exited));
+                self.deployments.remove(&consumer);
+                if let Some(process) = self.processes.remove(&consumer) {
+                    let (process, how) = (ProcessId::Pid(process.pid), "exit status 0".into());
+                    let exited = FleetEvent::Exited { consumer, process, how, is_expected: true };
+                    self.inputs.push_back(Input::Fleet(exited));
+                }
                 self.inputs.push_back(Input::Fleet(FleetEvent::Removed { consumer }));
             }
             FleetCommand::Restart { consumer } => self.crash(consumer),
+            FleetCommand::Bury { pod, .. } => self.buried.push(pod),
             FleetCommand::Release => {}
         }
     }
 
+    /// Tells what the fleet sees.
+    pub(crate) fn see(&mut self, event: FleetEvent) {
+        self.inputs.push_back(Input::Fleet(event));
+        self.drain();
+    }
+
+    /// The fleet has found a place for a consumer.
+    pub(crate) fn give_place(&mut self, consumer: ConsumerId) {
+        self.launch(consumer);
+        self.drain();
+    }
+
     fn launch(&mut self, consumer: ConsumerId) {
+        if self.has_no_place {
+            return;
+        }
         self.seed += 1;
         let pid = u32::try_from(self.seed).unwrap();
         let generation = self.reading.unwrap_or_default();
@@ -498,7 +552,8 @@ impl Stage {
             is_by_hand: false,
         };
         self.processes.insert(consumer, process);
-        self.inputs.push_back(Input::Fleet(FleetEvent::Started { consumer, pid }));
+        let process = ProcessId::Pid(pid);
+        self.inputs.push_back(Input::Fleet(FleetEvent::Started { consumer, process }));
     }
 
     /// A person starts a consumer, of which no fleet knows.
@@ -561,6 +616,10 @@ impl Stage {
 }
 
 impl Process {
+    fn found(&self) -> Found {
+        Found { process: Some(ProcessId::Pid(self.pid)), ..Found::default() }
+    }
+
     fn heartbeat(&self, consumer: ConsumerId) -> Heartbeat {
         Heartbeat {
             consumer,
@@ -642,12 +701,13 @@ fn controller_topic_id() -> TopicId {
     TopicId(Uuid::from_u128(1))
 }
 
-fn conductor(now: Now, seed: u64) -> Conductor {
+fn conductor(now: Now, seed: u64, spares: u32) -> Conductor {
     let limits = Limits {
         capacity: BytesPerSecond(1_000),
         plan_percent: 75,
         trigger_percent: 90,
         consumers_min: 0,
+        spares,
         consumers_max: CONSUMERS_MAX,
         create_max: 4,
         hold: None,
@@ -667,6 +727,7 @@ fn conductor(now: Now, seed: u64) -> Conductor {
             mute: Duration::from_secs(5),
         },
         limits,
+        lease: Lease::NotNeeded,
     };
     Conductor::new(settings, now, ChaCha8Rng::seed_from_u64(seed))
 }

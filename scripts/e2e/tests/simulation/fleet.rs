@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use common::identity::ConsumerId;
 use common::moment::Moment;
-use orchestrator::fleet::{FleetCommand, FleetEvent};
+use orchestrator::fleet::{FleetCommand, FleetEvent, Found, ProcessId};
 
 use super::history::note;
 use super::outside::Outside;
@@ -43,7 +43,7 @@ impl Fleet {
 
     pub(crate) fn command(&mut self, command: FleetCommand, processes: &Processes, now: Moment) {
         match command {
-            FleetCommand::Survey => self.survey(processes),
+            FleetCommand::Survey { .. } => self.survey(processes),
             FleetCommand::Create { consumer, .. } => {
                 self.members.entry(consumer).or_default().leaving = None;
             }
@@ -59,24 +59,26 @@ impl Fleet {
                     member.is_restarting = true;
                 }
             }
+            FleetCommand::Bury { .. } => {}
             FleetCommand::Release => self.members.clear(),
         }
     }
 
     fn survey(&mut self, processes: &Processes) {
-        let (mut running, mut ended) = (BTreeMap::new(), BTreeMap::new());
+        let (mut found, mut ended) = (BTreeMap::new(), vec![]);
         for (consumer, pid) in &self.folders {
             // Who lives holds the folder's lock, whatever the folder is called by now.
             if let Some(process) = processes.get(pid) {
                 if process.consumer == *consumer {
-                    running.insert(*consumer, *pid);
+                    let process = Some(ProcessId::Pid(*pid));
+                    found.insert(*consumer, Found { process, ..Found::default() });
                     self.members.entry(*consumer).or_default().pid = Some(*pid);
                 }
             } else {
-                ended.insert(*consumer, *pid);
+                ended.push((*consumer, ProcessId::Pid(*pid)));
             }
         }
-        self.seen.push_back(FleetEvent::Surveyed { running, ended });
+        self.seen.push_back(FleetEvent::Surveyed { found, ended });
     }
 
     /// Looks after all members; processes are started and killed at once.
@@ -89,7 +91,8 @@ impl Fleet {
                 member.pid = None;
                 let is_expected = member.leaving.is_some();
                 let how = "it is gone".to_owned();
-                self.seen.push_back(FleetEvent::Exited { consumer, pid, how, is_expected });
+                let process = ProcessId::Pid(pid);
+                self.seen.push_back(FleetEvent::Exited { consumer, process, how, is_expected });
                 if !is_expected {
                     member.failures += 1;
                     member.start_at = Some(now + RESTART * member.failures.min(50));
@@ -104,7 +107,8 @@ impl Fleet {
                 member.pid = Some(pid);
                 processes.insert(pid, process);
                 self.folders.insert(consumer, pid);
-                self.seen.push_back(FleetEvent::Started { consumer, pid });
+                let process = ProcessId::Pid(pid);
+                self.seen.push_back(FleetEvent::Started { consumer, process });
             }
             let member = self.members.get_mut(&consumer).expect("it was listed");
             if std::mem::take(&mut member.is_restarting)

@@ -13,6 +13,7 @@ use orchestrator::conductor::input::{Input, Log, Now};
 use orchestrator::conductor::{Conductor, Settings};
 use orchestrator::fleet::FleetCommand;
 use orchestrator::inbox::{Inbox, Received};
+use orchestrator::leadership::Lease;
 use orchestrator::plan::policy::Policy;
 use orchestrator::plan::snapshot::Limits;
 use orchestrator::status::Status;
@@ -261,7 +262,7 @@ impl Orchestrator {
             }
             Action::AskFor(topics) => self.asked = topics,
             Action::Fleet(command) => {
-                if !matches!(command, FleetCommand::Survey) {
+                if !matches!(command, FleetCommand::Survey { .. }) {
                     note(None, || format!("orchestrator {} to its fleet: {command:?}", self.pid));
                 }
                 self.fleet.command(command, processes, outside.now);
@@ -359,6 +360,7 @@ fn settings(pid: u32, state_dir: &str, consumers: usize) -> Settings {
         plan_percent: 75,
         trigger_percent: 90,
         consumers_min: 2,
+        spares: 0,
         consumers_max: u32::try_from(consumers).unwrap(),
         create_max: 4,
         hold: None,
@@ -379,5 +381,6 @@ fn settings(pid: u32, state_dir: &str, consumers: usize) -> Settings {
             mute: seconds(5),
         },
         limits,
+        lease: Lease::NotNeeded,
     }
 }

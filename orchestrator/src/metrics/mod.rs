@@ -1,10 +1,11 @@
-//! Pure. What the orchestrator counts.
+//! Pure. What the orchestrator counts and shows.
+
+mod count;
 
 use std::sync::atomic::AtomicU64;
 
 use common::identity::ConsumerId;
 use common::kafka::client_events::ClientMetrics;
-use common::messages::event::{NoticeClass, RefusalClass};
 use common::messages::snapshot::Ownership;
 use common::metrics::Metrics;
 use common::partition::TopicPartition;
@@ -14,10 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::conductor::action::{Note, PlanningNote};
-use crate::decision::Decision;
 use crate::plan::snapshot::Hold;
-use crate::roster::End;
 use crate::status::{ConsumerStanding, PartitionStatus, RateTrust, Role, Status};
 
 const GAP_BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0];
@@ -48,11 +46,20 @@ const LESSONS: &str = "Changes of what a consumer is thought to sustain";
 const SHORTFALLS: &str = "Times that new consumers brought less than a tenth of what was expected";
 const HELD: &str = "1 while no consumer is created although the limits would allow it, by reason";
 const PAUSED: &str = "1 while people paused planning, or one direction of scaling";
+const REFUSED_TEMPLATES: &str = "Templates of consumers that could not be used";
+const FLEET: &str = "What befell workloads of consumers, as their fleet tells, by what it was";
+const OPENING: &str = "Time that a new consumer took for each step from the decision to create it \
+                       until it held its first partition, by the step that it did";
 const JOURNAL_FAILURES: &str = "Decisions that could not be written to the journal";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabel {
+    step: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -117,6 +124,9 @@ pub struct OrchestratorMetrics {
     notices: Family<FaultLabel, Counter>,
     malformed: Family<ClassLabel, Counter>,
     unanswering: Family<ConsumerLabel, Counter>,
+    fleet: Family<FaultLabel, Counter>,
+    refused_templates: Counter,
+    opening: Family<StepLabel, Histogram, fn() -> Histogram>,
     stuck: Family<PartitionLabel, Counter>,
     anomalies: Counter,
     lessons: Counter,
@@ -157,6 +167,13 @@ impl OrchestratorMetrics {
             notices: metrics.declare("notices", NOTICES, Family::default()),
             malformed: metrics.declare("malformed_records", MALFORMED, Family::default()),
             unanswering: metrics.declare("unanswering_consumers", UNANSWERING, Family::default()),
+            fleet: metrics.declare("fleet_troubles", FLEET, Family::default()),
+            refused_templates: counter(metrics, "refused_templates", REFUSED_TEMPLATES),
+            opening: metrics.declare(
+                "consumer_opening_seconds",
+                OPENING,
+                Family::new_with_constructor(opening as fn() -> Histogram),
+            ),
             stuck: metrics.declare("stuck_partitions", STUCK, Family::default()),
             anomalies: counter(metrics, "anomalies", "Measured values that cannot be true"),
             lessons: counter(metrics, "capacity_lessons", LESSONS),
@@ -177,8 +194,8 @@ impl OrchestratorMetrics {
         let generation = status.generation.map_or(0, |generation| generation.0);
         self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.frozen.set((status.trust == RateTrust::Frozen).into());
-        self.consumers.set(count(status.consumers.len()));
-        self.service_errors.set(count(status.service_errors.len()));
+        self.consumers.set(whole(status.consumers.len()));
+        self.service_errors.set(whole(status.service_errors.len()));
         self.proposals.set(status.proposal.is_some().into());
         for (hold, reason) in HOLDS {
             let label = ReasonLabel { reason: reason.into() };
@@ -198,7 +215,7 @@ impl OrchestratorMetrics {
             let in_state = status.partitions.values().filter(|found| found.state == state);
             self.partitions
                 .get_or_create(&StateLabel { state: label })
-                .set(count(in_state.count()));
+                .set(whole(in_state.count()));
         }
         self.owner.clear();
         self.unowned.clear();
@@ -225,82 +242,14 @@ impl OrchestratorMetrics {
         self.owner.get_or_create(&label).set(owner);
         self.unowned.get_or_create(&label).set(unowned);
     }
-
-    #[expect(clippy::cast_precision_loss, reason = "a metric needs no 53 bits")]
-    pub fn count_decision(&self, decision: &Decision) {
-        let label = |reason: &str| ReasonLabel { reason: reason.into() };
-        self.plans.get_or_create(&label(&decision.trigger)).inc();
-        for planned in &decision.changes.moves {
-            self.moves.get_or_create(&label(&planned.cause)).inc();
-        }
-        self.r_score.inc_by(decision.changes.r_score_milli as f64 / 1_000.0);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a metric needs no 53 bits")]
-    pub fn count(&self, note: &Note) {
-        let count = |family: &Family<FaultLabel, Counter>, class, consumer: ConsumerId| {
-            family.get_or_create(&FaultLabel { class, consumer: consumer.0 }).inc();
-        };
-        match note {
-            Note::MoveGap { gap_ms, .. } => self.move_gap.observe(*gap_ms as f64 / 1_000.0),
-            Note::OpenFailed { partition, .. } => {
-                self.open_failures.get_or_create(&partition_label(partition)).inc();
-            }
-            Note::IncarnationEnded { consumer, why, .. } => {
-                let class = match why {
-                    End::LeaseLapsed => "lease_lapsed",
-                    End::Confirmed => "confirmed",
-                };
-                count(&self.ended, class, *consumer);
-            }
-            Note::ConsumerExited { consumer, is_expected, .. } => {
-                let class = if *is_expected { "expected" } else { "unexpected" };
-                count(&self.exits, class, *consumer);
-            }
-            Note::Unanswering { consumer, .. } => {
-                self.unanswering.get_or_create(&ConsumerLabel { consumer: consumer.0 }).inc();
-            }
-            Note::Stuck { partition, .. } => {
-                self.stuck.get_or_create(&partition_label(partition)).inc();
-            }
-            Note::Refused(said) => count(&self.refused, refusal(said.class), said.consumer),
-            Note::Notice(said) => count(&self.notices, notice_word(said.class), said.consumer),
-            Note::Malformed { log, .. } => {
-                self.malformed.get_or_create(&ClassLabel { class: log.label() }).inc();
-            }
-            Note::Anomaly(_) => {
-                self.anomalies.inc();
-            }
-            Note::Planning(PlanningNote::Learned { .. }) => {
-                self.lessons.inc();
-            }
-            Note::Planning(PlanningNote::Shortfall(_)) => {
-                self.shortfalls.inc();
-            }
-            Note::Planning(
-                PlanningNote::Held(_)
-                | PlanningNote::Drained(_)
-                | PlanningNote::Proposed(_)
-                | PlanningNote::NotApproved { .. },
-            )
-            | Note::Lead(_)
-            | Note::Deposed { .. }
-            | Note::Renews
-            | Note::TookOver { .. }
-            | Note::Unreachable(_)
-            | Note::Moved { .. }
-            | Note::ConsumerStarted { .. }
-            | Note::ConsumerFailing { .. }
-            | Note::ConsumerRemoved(_)
-            | Note::ServiceEntry { .. }
-            | Note::Topic(_)
-            | Note::Configuration(_) => {}
-        }
-    }
 }
 
-const HOLDS: [(Hold, &str); 3] =
-    [(Hold::Paused, "paused"), (Hold::Sink, "sink"), (Hold::Fruitless, "fruitless")];
+const HOLDS: [(Hold, &str); 4] = [
+    (Hold::Paused, "paused"),
+    (Hold::Sink, "sink"),
+    (Hold::Fruitless, "fruitless"),
+    (Hold::Awaited, "awaited"),
+];
 
 const STATES: [(Ownership, &str); 5] = [
     (Ownership::Unowned, "unowned"),
@@ -310,6 +259,10 @@ const STATES: [(Ownership, &str); 5] = [
     (Ownership::Blocked, "blocked"),
 ];
 
+fn opening() -> Histogram {
+    Histogram::new(GAP_BUCKETS)
+}
+
 fn gauge(metrics: &mut Metrics, name: &str, help: &str) -> Gauge {
     metrics.declare(name, help, Gauge::default())
 }
@@ -318,7 +271,7 @@ fn counter(metrics: &mut Metrics, name: &str, help: &str) -> Counter {
     metrics.declare(name, help, Counter::default())
 }
 
-fn count(number: usize) -> i64 {
+fn whole(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -331,32 +284,10 @@ fn standing_word(standing: ConsumerStanding) -> &'static str {
         ConsumerStanding::Starting => "starting",
         ConsumerStanding::Serving => "serving",
         ConsumerStanding::Draining => "draining",
+        ConsumerStanding::Awaited => "awaited",
         ConsumerStanding::Absent => "absent",
         ConsumerStanding::Failing => "failing",
         ConsumerStanding::Unreachable => "unreachable",
         ConsumerStanding::ByHand => "by_hand",
-    }
-}
-
-fn refusal(class: RefusalClass) -> &'static str {
-    match class {
-        RefusalClass::UnknownKind => "unknown_kind",
-        RefusalClass::Malformed => "malformed",
-        RefusalClass::StaleGeneration => "stale_generation",
-        RefusalClass::OtherIncarnation => "other_incarnation",
-        RefusalClass::NotForConsumers => "not_for_consumers",
-    }
-}
-
-fn notice_word(class: NoticeClass) -> &'static str {
-    match class {
-        NoticeClass::Gap => "gap",
-        NoticeClass::PositionLost => "position_lost",
-        NoticeClass::TopicReplaced => "topic_replaced",
-        NoticeClass::ForeignCommit => "foreign_commit",
-        NoticeClass::Fenced => "fenced",
-        NoticeClass::LeaseLapsed => "lease_lapsed",
-        NoticeClass::Blocked => "blocked",
-        NoticeClass::StateSetAside => "state_set_aside",
     }
 }
