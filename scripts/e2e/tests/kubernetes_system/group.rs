@@ -1,0 +1,171 @@
+//! A group that was installed by the local overlay, and what can be seen of it from outside.
+
+use std::time::Duration;
+
+use e2e::harness::http::Http;
+use e2e::harness::kubernetes::{Cluster, Namespace};
+use e2e::harness::patience::wait_until;
+use e2e::harness::system::SystemPlan;
+use e2e::verify::report::TopicReport;
+use serde_json::Value;
+
+use crate::cluster::{Manifests, PATIENCE, namespace};
+use crate::flow::Flow;
+use crate::stage::{Stage, owned};
+
+/// Bytes per second of one consumer.
+pub(crate) const CAPACITY: u64 = 200_000;
+pub(crate) const PARTITIONS: u32 = 6;
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const ORCHESTRATORS: &str = "app.kubernetes.io/name=stowage-orchestrator";
+pub(crate) const CONSUMERS: &str = "app.kubernetes.io/component=consumer";
+/// Quick to see, to grow and to shrink, so that tests are short.
+const SETTINGS: [(&str, &str); 11] = [
+    ("WINDOW_SECS", "5"),
+    ("FILTER_SECS", "2"),
+    ("BURST_SECS", "2"),
+    ("CAPACITY", "200000"),
+    ("CAPACITY_FACTOR", "1"),
+    ("STABILISATION_SECS", "4"),
+    ("CATCH_UP_SECS", "20"),
+    ("MAX_CONSUMERS", "6"),
+    ("ROTATION_SECS", "1"),
+    ("WAIT_TIME_SECS", "0.2"),
+    ("TTL_SECS", "8"),
+];
+
+pub(crate) struct Group<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) namespace: Namespace<'a>,
+    pub(crate) stage: Stage,
+    pub(crate) topic: String,
+    manifests: Manifests,
+    http: Http,
+}
+
+impl<'a> Group<'a> {
+    /// Applies the overlay, says what is to be read, and waits until every partition has its owner.
+    pub(crate) fn install(cluster: &'a Cluster, stage: Stage, test: &str) -> Self {
+        let namespace = namespace(cluster, test);
+        let manifests = Manifests::new("local", namespace.name(), &["pod-address"]);
+        // The monitor leaves out what begins as the system's own topics do.
+        let topic = format!("orders-{}", stage.prefix());
+        stage.create(&topic, PARTITIONS);
+        let lake = stage.lake_url();
+        let own = [
+            ("KAFKA_BOOTSTRAP_SERVERS", stage.servers()),
+            ("TOPIC_PREFIX", stage.prefix()),
+            ("GROUP_ID", stage.prefix()),
+            ("TOPICS", &topic),
+            ("SINK_URL", &lake),
+        ];
+        for (key, value) in own.into_iter().chain(SETTINGS) {
+            manifests.set(key, value);
+        }
+        cluster.kubectl(&["apply", "-k", &manifests.path()]).unwrap();
+        let http = Http::new(ANSWER_WITHIN).unwrap();
+        let group = Self { cluster, namespace, stage, topic, manifests, http };
+        group.wait_for("an orchestrator leads", |_| Ok(()));
+        group.plan().tell(&["service", "set", &group.topic]).unwrap();
+        group.wait_until_owned();
+        group
+    }
+
+    /// What a person's commands are told.
+    fn plan(&self) -> SystemPlan {
+        self.stage.plan(CAPACITY)
+    }
+
+    pub(crate) fn load(&self, rate: u64) -> Flow {
+        Flow::start(&self.stage, &self.topic, PARTITIONS, rate)
+    }
+
+    /// The pod that leads, and its status.
+    pub(crate) fn leader(&self) -> Result<(String, Value), String> {
+        let pods = "jsonpath={range .items[*]}{.metadata.name} {.status.podIP}{'\\n'}{end}";
+        let pods = self.namespace.kubectl(&["get", "pods", "-l", ORCHESTRATORS, "-o", pods]);
+        let pods = pods.map_err(|error| error.to_string())?;
+        let found = pods.lines().find_map(|line| {
+            let (name, address) = line.split_once(' ')?;
+            let page = self.http.get(&format!("http://{address}:8082/status")).ok()?;
+            let status: Value = serde_json::from_str(&page.text).ok()?;
+            (status["role"] == "leading").then(|| (name.to_owned(), status))
+        });
+        found.ok_or_else(|| format!("none of these leads:\n{pods}"))
+    }
+
+    /// Looks at the leader's status until it is as wanted; `judge` says what is missing.
+    pub(crate) fn wait_for<T>(&self, what: &str, judge: impl Fn(&Value) -> Result<T, String>) -> T {
+        let look = || self.leader().and_then(|(_, status)| judge(&status));
+        match wait_until(what, PATIENCE, look) {
+            Ok(found) => found,
+            Err(error) => panic!("{error}\n{}", self.state()),
+        }
+    }
+
+    pub(crate) fn wait_until_owned(&self) {
+        self.wait_for("every partition has its owner", |status| {
+            let count = owned(status);
+            let is_done = count == PARTITIONS as usize && status["is_settled"] == true;
+            if is_done { Ok(()) } else { Err(format!("{count} are owned: {status}")) }
+        });
+    }
+
+    /// Waits until so many Deployments of consumers exist, and all of them are ready.
+    pub(crate) fn wait_for_consumers(&self, what: &str, is_enough: impl Fn(usize) -> bool) {
+        let look = || match self.consumers() {
+            consumers if !is_enough(consumers.len()) => Err(format!("{consumers:?}")),
+            consumers => match consumers.iter().find(|(_, ready)| ready != "1") {
+                Some((name, _)) => Err(format!("{name} is not ready")),
+                None => Ok(()),
+            },
+        };
+        if let Err(error) = wait_until(what, PATIENCE, look) {
+            panic!("{error}\n{}", self.state());
+        }
+    }
+
+    /// The Deployments of consumers, with how many pods of each are ready.
+    pub(crate) fn consumers(&self) -> Vec<(String, String)> {
+        let shown = "jsonpath={range .items[*]}{.metadata.name}={.status.readyReplicas} {end}";
+        let said = self.namespace.kubectl(&["get", "deployments", "-l", CONSUMERS, "-o", shown]);
+        let said = said.unwrap();
+        let pairs = said.split_whitespace().filter_map(|pair| pair.split_once('='));
+        pairs.map(|(name, ready)| (name.to_owned(), ready.to_owned())).collect()
+    }
+
+    /// How many rows of the topic are stored, by the leader's word.
+    fn stored(status: &Value) -> u64 {
+        let partitions = status["partitions"].as_object().into_iter().flatten();
+        partitions.filter_map(|(_, partition)| partition["rows_stored"].as_u64()).sum()
+    }
+
+    /// Waits until more rows are stored than now.
+    pub(crate) fn wait_for_progress(&self) {
+        let before = self.wait_for("an orchestrator leads", |status| Ok(Self::stored(status)));
+        self.wait_for("more rows are stored", |status| {
+            let now = Self::stored(status);
+            if now != before { Ok(()) } else { Err(format!("{now} rows")) }
+        });
+    }
+
+    /// Verifies, and takes everything away.
+    pub(crate) fn end_soundly(self) -> TopicReport {
+        let report = self.stage.assert_sound(&self.topic);
+        let path = self.manifests.path();
+        let delete = ["delete", "-k", &path, "--wait=false", "--ignore-not-found"];
+        self.cluster.kubectl(&delete).unwrap();
+        report
+    }
+
+    /// What a person would look at first.
+    fn state(&self) -> String {
+        let looks: [&[&str]; 3] = [
+            &["get", "deployments,pods,persistentvolumeclaims", "-o", "wide"],
+            &["describe", "configmap", "stowage-group"],
+            &["logs", "-l", ORCHESTRATORS, "--tail=40", "--prefix"],
+        ];
+        let said = looks.map(|look| self.namespace.kubectl(look));
+        said.map(|said| said.unwrap_or_else(|error| error.to_string())).join("\n")
+    }
+}
