@@ -250,8 +250,8 @@ impl Base {
         let outbox =
             Outbox::new(TopicWriter::new(self.clients.producer()?), Arc::clone(&self.topics));
         let messages = self.start_outbox(outbox.clone(), inputs.clone());
-        let announcements = self.start_cluster_tasks(&inputs, &stop_fleet);
-        let (fleet, fleet_task) = self.start_fleet(inputs.clone(), stop_fleet);
+        let (election, announcements) = self.start_cluster_tasks(&inputs, &stop_fleet).unzip();
+        let (fleet, fleet_task) = self.start_fleet(inputs.clone(), stop_fleet, election);
         let asked = BTreeSet::from([self.topics.controller.clone()]);
         let (asked, to_ask) = watch::channel(asked);
         tokio::spawn(sense.clone().read_requests());
@@ -306,22 +306,23 @@ impl Base {
         &self,
         inputs: &mpsc::Sender<Input>,
         stop: &Shutdown,
-    ) -> Option<mpsc::Sender<Announcement>> {
+    ) -> Option<(JoinHandle<()>, mpsc::Sender<Announcement>)> {
         let FleetSeed::Kubernetes(client) = &self.fleet else { return None };
         let flags = &self.args.kubernetes;
         let own = format!("{}:{}", self.author, self.state_dir.id());
         let election = Election::new(client, flags.lease.clone(), own, inputs.clone());
-        tokio::spawn(election.run(stop.clone()));
+        let election = tokio::spawn(election.run(stop.clone()));
         let (announcements, to_publish) = mpsc::channel(QUEUE);
         let group_object = flags.group_object.clone();
         tokio::spawn(publish(client.clone(), group_object, host_name(), to_publish));
-        Some(announcements)
+        Some((election, announcements))
     }
 
     fn start_fleet(
         &mut self,
         inputs: mpsc::Sender<Input>,
         stop: Shutdown,
+        election: Option<JoinHandle<()>>,
     ) -> (mpsc::Sender<FleetCommand>, JoinHandle<()>) {
         let (commands, to_obey) = mpsc::channel(QUEUE);
         let (events, mut seen) = mpsc::channel(QUEUE);
@@ -335,7 +336,13 @@ impl Base {
                 let (watched, settings) = (self.args.watched(), self.args.keeper());
                 let rng = ChaCha8Rng::from_rng(&mut self.rng);
                 let driver = KubernetesFleet::start(client, &watched, settings, rng);
-                tokio::spawn(drive(driver, to_obey, events, stop))
+                tokio::spawn(async move {
+                    drive(driver, to_obey, events, stop).await;
+                    // It gives the Lease back: nobody has to wait for that to lapse.
+                    if let Some(election) = election {
+                        let _ = election.await;
+                    }
+                })
             }
         };
         tokio::spawn(async move {

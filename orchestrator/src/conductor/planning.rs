@@ -217,7 +217,8 @@ impl Reign {
             outdated: &outdated,
             wanted: &wanted,
             is_settled: self.rebalance.is_settled(),
-            may_change: is_measuring && self.operations.may_improve() && self.held.is_none(),
+            may_change: is_measuring && self.operations.may_improve(),
+            may_create: self.held.is_none(),
         };
         let progress = self.rollout.tick(group, now.moment);
         if let Some(Progress::Stopped { .. }) = progress {

@@ -36,8 +36,10 @@ pub(super) struct Group<'a> {
     pub(super) wanted: &'a Wanted,
     /// Nothing is on its way from one consumer to another.
     pub(super) is_settled: bool,
-    /// Neither a person nor a lack of measurements holds changes back, and consumers may be created.
+    /// Neither a person nor a lack of measurements holds changes back.
     pub(super) may_change: bool,
+    /// Consumers may be created.
+    pub(super) may_create: bool,
 }
 
 /// What becomes of a roll-out.
@@ -93,6 +95,14 @@ impl Rollout {
         if self.draining.is_some() || !group.may_change {
             return None;
         }
+        // Whoever reads nothing is not missed.
+        let is_lost = |consumer: &&ConsumerId| fails(group.standings.get(consumer));
+        if let Some(consumer) = group.outdated.iter().find(is_lost) {
+            return Some(self.replace(*consumer, group));
+        }
+        if !group.may_create {
+            return None;
+        }
         let is_well = |standing: &ConsumerStanding| match standing {
             ConsumerStanding::Serving | ConsumerStanding::ByHand => true,
             ConsumerStanding::Starting
@@ -111,10 +121,13 @@ impl Rollout {
         if self.is_on && now.saturating_since(well_since) < PROVEN {
             return None;
         }
-        let consumer = *group.outdated.first()?;
+        Some(self.replace(*group.outdated.first()?, group))
+    }
+
+    fn replace(&mut self, consumer: ConsumerId, group: Group<'_>) -> Progress {
         (self.draining, self.stopped, self.is_on) = (Some(consumer), None, true);
         self.well_since = None;
-        Some(Progress::Replaces { consumer, left: group.outdated.len() - 1 })
+        Progress::Replaces { consumer, left: group.outdated.len() - 1 }
     }
 
     /// Whoever did not get on and is gone would not have got on.
@@ -127,13 +140,14 @@ impl Rollout {
 
     /// A consumer with what is wanted now that was made and does not run.
     fn who_does_not_get_on(&self, group: Group<'_>) -> Option<ConsumerId> {
-        let fails = |standing: &ConsumerStanding| {
-            matches!(standing, ConsumerStanding::Failing | ConsumerStanding::Awaited)
-        };
-        let mut failing = group.standings.iter().filter(|(_, standing)| fails(standing));
+        let mut failing = group.standings.iter().filter(|(_, standing)| fails(Some(standing)));
         let found = failing.find(|(consumer, _)| !group.outdated.contains(consumer));
         found.map(|(consumer, _)| *consumer)
     }
+}
+
+fn fails(standing: Option<&ConsumerStanding>) -> bool {
+    matches!(standing, Some(ConsumerStanding::Failing | ConsumerStanding::Awaited))
 }
 
 #[cfg(test)]
@@ -157,6 +171,7 @@ mod tests {
             wanted: &Wanted::default(),
             is_settled: true,
             may_change: true,
+            may_create: true,
         };
         rollout.tick(group, Moment::since_boot(Duration::from_secs(seconds)))
     }
@@ -203,14 +218,33 @@ mod tests {
         );
     }
 
+    /// Else one that waits for an image that does not exist would be in the way of the right one.
+    #[test]
+    fn an_old_one_that_reads_nothing_is_replaced_whatever_holds_back_the_others() {
+        let old = ConsumerId(1);
+        let (standings, outdated) = ([(old, ConsumerStanding::Awaited)].into(), [old].into());
+        let group = Group {
+            standings: &standings,
+            outdated: &outdated,
+            wanted: &Wanted::default(),
+            is_settled: false,
+            may_change: true,
+            may_create: false,
+        };
+        let next = Rollout::default().tick(group, Moment::default());
+        assert_eq!(next, Some(Progress::Replaces { consumer: old, left: 0 }));
+    }
+
     #[test]
     fn nothing_is_replaced_while_changes_are_held_back_or_on_their_way() {
         let (standings, outdated) =
             ([(ConsumerId(1), SERVING)].into(), BTreeSet::from([ConsumerId(1)]));
-        for (is_settled, may_change) in [(false, true), (true, false)] {
+        for (is_settled, may_change, may_create) in
+            [(false, true, true), (true, false, true), (true, true, false)]
+        {
             let (standings, outdated) = (&standings, &outdated);
             let wanted = &Wanted::default();
-            let group = Group { standings, outdated, wanted, is_settled, may_change };
+            let group = Group { standings, outdated, wanted, is_settled, may_change, may_create };
             assert_eq!(Rollout::default().tick(group, Moment::default()), None);
         }
     }
