@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Variables that stand in no list of flags: of the pod itself, of the overlays' own replacements, and the fleet driver's.
-const NOT_READ: [&str; 5] = ["POD_IP", "POD_NAME", "CONSUMER_IMAGE", "NAMESPACE", "SPARES"];
+/// Variables that stand in no list of flags: of the pod itself, of the overlays' own replacements.
+const NOT_READ: [&str; 3] = ["POD_IP", "POD_NAME", "CONSUMER_IMAGE"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -39,7 +39,7 @@ pub(crate) struct Group<'a> {
     pub(crate) namespace: Namespace<'a>,
     pub(crate) stage: Stage,
     pub(crate) topic: String,
-    manifests: Manifests,
+    pub(crate) manifests: Manifests,
     http: Http,
 }
 
@@ -62,13 +62,18 @@ impl<'a> Group<'a> {
         for (key, value) in own.into_iter().chain(SETTINGS) {
             manifests.set(key, value);
         }
-        cluster.kubectl(&["apply", "-k", &manifests.path()]).unwrap();
         let http = Http::new(ANSWER_WITHIN).unwrap();
         let group = Self { cluster, namespace, stage, topic, manifests, http };
+        group.apply();
         group.wait_for("an orchestrator leads", |_| Ok(()));
         group.plan().tell(&["service", "set", &group.topic]).unwrap();
         group.wait_until_owned();
         group
+    }
+
+    /// What a user does after having changed a file.
+    pub(crate) fn apply(&self) {
+        self.cluster.kubectl(&["apply", "-k", &self.manifests.path()]).unwrap();
     }
 
     /// What a person's commands are told.

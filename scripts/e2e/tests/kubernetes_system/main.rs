@@ -14,3 +14,4 @@ mod group;
 mod growth;
 mod hands;
 mod outages;
+mod rollouts;
