@@ -14,7 +14,8 @@ At the end every record is verified and a report printed: docs/chaos.md says wha
 
   scripts/chaos.sh [OPTION ...]
 
-  --kills N          how many faults; from 20 on there is one of each kind  (default: 20)
+  --kills N          how many faults; from 22 on there is one of each kind  (default: 22)
+  --crash-points     instead: one process dies at each place before and after a message, a write, a commit
   --seed N           equal seeds give equal faults                          (default: 1)
   --seconds N        spread the faults over N seconds, so that they overlap
                      (default: each waits until the one before is recovered from, 15 s or so for each)
@@ -42,6 +43,7 @@ read_options() {
     shift
     case $option in
       -h | --help) usage; exit 0 ;;
+      --crash-points) options+=("$option"); continue ;;
       --*=*) value=${option#*=} option=${option%%=*} ;;
       --*) value=${1-}; [ $# -eq 0 ] || shift ;;
       *) refuse "unknown argument '$option'" ;;

@@ -11,7 +11,7 @@ the simulation, and says which promise was seen broken. A simulation that finds 
 
   scripts/mutate.sh                 all of them
   scripts/mutate.sh WORD            those with WORD in their name
-  scripts/mutate.sh --seeds N       with N histories each (default 400)
+  scripts/mutate.sh --seeds N       with N histories each (default 4000)
   scripts/mutate.sh --write         and brings the table in docs/faults.md up to date
 
 A fault is a patch with a sentence before it; in the copy `STOWAGE_FAULT=name` wakes it. The copy, and what is built
@@ -19,7 +19,7 @@ of it, stay in .stowage/mutate. Exit status: 0 all were caught, 1 one was not, o
 HELP
 }
 
-seeds=400 write=0 filter=
+seeds=4000 write=0 filter=
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;

@@ -10,10 +10,11 @@ Checks what the build, the demo and the tests need, and installs what is missing
 
   scripts/setup.sh            a C compiler, pkg-config, zlib, OpenSSL, git, Java 17 or newer and Maven
                               (Java and Maven are left out when KAFKA_BOOTSTRAP_SERVERS names a Kafka of your own)
-  scripts/setup.sh --tests    the same, and Python 3 with venv, and shellcheck
+  scripts/setup.sh --tests    the same, and Python 3 with venv, shellcheck, curl, kubectl 1.27 or newer, and Go 1.24 or newer
+                              (Go is left out when scripts/kubernetes.sh has built the control plane already)
 
 Debian packages are installed by apt-get, as root or through sudo without a password; otherwise the command to type is
-printed, with exit status 1. Rust is not installed: when it is missing, the command for it is printed.
+printed, with exit status 1. Rust, Go and kubectl are not installed: when they are missing, it is said where they are found.
 Exit status: 0 everything is there, 1 something is missing, 2 bad input.
 HELP
 }
@@ -63,6 +64,7 @@ missing_packages() {
   if [ "$tests" = 1 ]; then
     has_python || echo python3-venv
     has shellcheck || echo shellcheck
+    has curl || echo curl
   fi
 }
 
@@ -126,5 +128,15 @@ need_rust() {
     { say "cargo does not run: $(head -n 1 <<<"$why")"; say "install the toolchain with: rustup toolchain install $toolchain --component clippy,rustfmt"; exit 1; }
 }
 
+# Distributions carry versions that are too old.
+need_kubernetes() {
+  local minor
+  minor=$(kubectl version --client 2>/dev/null | sed -n 's/.*v1\.\([0-9]*\)\..*/\1/p;q')
+  [ "${minor:-0}" -ge 27 ] ||
+    { say "kubectl 1.27 or newer is needed for the tests on Kubernetes: see https://kubernetes.io/docs/tasks/tools"; exit 1; }
+  "$root/scripts/kubernetes.sh" ready || exit 1
+}
+
 need_packages
 need_rust
+[ "$tests" = 0 ] || need_kubernetes

@@ -12,11 +12,11 @@ usage() {
 Runs every check and test of the repository.
 
   scripts/test.sh             format, lints, shell scripts, licences; unit, property, simulation and document tests;
-                              then the tests on real Apache Kafka, which is started and stopped for them; then a short run
-                              of every fuzz target
-  scripts/test.sh --quick     leaves out what needs Kafka and the fuzz targets, and counts them as skipped
+                              then the tests on real Apache Kafka and on a real Kubernetes API server, which are started
+                              and stopped for them; then a short run of every fuzz target
+  scripts/test.sh --quick     leaves out what needs Kafka or Kubernetes and the fuzz targets, and counts them as skipped
   scripts/test.sh FILTER      only the tests with FILTER in their name, or those of the integration test that is called
-                              FILTER (a file or folder in tests/); Kafka is started when one of them needs it
+                              FILTER (a file or folder in tests/); Kafka and Kubernetes are started when one of them needs it
 
 What is missing is installed first, or named (scripts/setup.sh --tests). With KAFKA_BOOTSTRAP_SERVERS set, the tests run
 on that Kafka; those that stop a broker start one of their own. CARGO_TARGET_DIR is honoured.
@@ -60,9 +60,10 @@ finish() {
   trap - EXIT
   trap '' INT TERM HUP
   stop_marked
-  [ ! -d "$work/kafka" ] || scripts/kafka.sh down >/dev/null 2>&1 || true
+  [ ! -d "$work/kubernetes" ] || KUBE_RUN=$work/kubernetes scripts/kubernetes.sh down >/dev/null 2>&1 || true
+  [ ! -d "$work/kafka" ] || KAFKA_RUN=$work/kafka scripts/kafka.sh down >/dev/null 2>&1 || true
   # After a failure the brokers' logs stay, without the data.
-  if [ "$failed" = 0 ] && [ "$status" = 0 ]; then rm -rf "$work"; else rm -rf "$work"/kafka/node*/data; fi
+  if [ "$failed" = 0 ] && [ "$status" = 0 ]; then rm -rf "$work"; else rm -rf "$work"/kafka/node*/data "$work"/kubernetes/etcd; fi
   rmdir "$root/.stowage/test" 2>/dev/null || true
   echo
   [ "${#problems[@]}" = 0 ] || printf 'failed: %s\n' "${problems[@]}"
@@ -118,16 +119,17 @@ run_tests() {
 # How many tests a command would run.
 count_tests() { "$@" -- --list 2>/dev/null | grep -c ': test$' || true; }
 
-# Integration tests that need Kafka are called kafka_*.
-# test_targets quick|kafka -> arguments for cargo
+# Integration tests that need Kafka are called kafka_*, those that need Kubernetes (and perhaps Kafka) kubernetes_*.
+# test_targets quick|kafka|kubernetes -> arguments for cargo
 test_targets() {
-  local file name
+  local file name kind
   for file in {*,scripts/e2e}/tests/*.rs {*,scripts/e2e}/tests/*/main.rs; do
     [ -f "$file" ] || continue
     name=${file%/main.rs}
     name=${name##*/}
     name=${name%.rs}
-    case $1:$name in quick:kafka_*) ;; kafka:kafka_* | quick:*) echo "$name" ;; esac
+    case $name in kafka_*) kind=kafka ;; kubernetes_*) kind=kubernetes ;; *) kind=quick ;; esac
+    [ "$kind" != "$1" ] || echo "$name"
   done | sort -u | sed 's/^/--test\n/'
 }
 
@@ -151,12 +153,24 @@ deny_licences() {
   fi
 }
 
+lint_python() {
+  local tools
+  if tools=$(scripts/python.sh tools); then
+    tools=${tools%/*}
+    check "Python" "$tools/ruff" check --no-cache scripts
+    check "types of Python" "$tools/mypy" --strict --python-version 3.10 --cache-dir "$work/mypy" scripts/kubernetes/kubelet scripts/images/archive.py
+  else
+    leave_out "Python" "ruff and mypy could not be installed" 2
+  fi
+}
+
 static_checks() {
   local scripts
   check "format" cargo fmt --all --check
   mapfile -t scripts < <(shell_scripts)
   if command -v shellcheck >/dev/null; then check "shell scripts" shellcheck -x "${scripts[@]}"; else leave_out "shell scripts" "shellcheck is not installed"; fi
   check "links between documents" dangling_links
+  lint_python
   check "lints" cargo clippy "${locked[@]}" --workspace --all-targets -- -D warnings
   deny_licences
 }
@@ -169,16 +183,19 @@ offer_readers() {
   fi
 }
 
-# select_tests quick|kafka: sets `selection`, the arguments for cargo; fails when there is nothing to select. A filter that
+# select_tests quick|kafka|kubernetes: sets `selection`, the arguments for cargo; fails when there is nothing to select. A filter that
 # is the name of an integration test selects that one.
 select_tests() {
-  local targets other
+  local targets kind
   mapfile -t targets < <(test_targets "$1")
   selection=("${targets[@]}" ${filter:+"$filter"})
   if [ "$1" = quick ]; then selection=(--lib "${programs[@]}" "${selection[@]}"); fi
   if [ -n "$filter" ] && [[ " ${targets[*]} " == *" --test $filter "* ]]; then selection=(--test "$filter"); return; fi
-  if [ "$1" = quick ]; then other=kafka; else other=quick; fi
-  [ "${#targets[@]}" -gt 0 ] && { [ -z "$filter" ] || ! test_targets $other | grep -xF -- "$filter" >/dev/null; }
+  [ "${#targets[@]}" -gt 0 ] || return 1
+  [ -n "$filter" ] || return 0
+  for kind in quick kafka kubernetes; do
+    ! test_targets $kind | grep -xF -- "$filter" >/dev/null || return 1
+  done
 }
 
 quick_tests() {
@@ -190,19 +207,24 @@ quick_tests() {
   run_tests "examples in the documentation" cargo test "${locked[@]}" --workspace --no-fail-fast --doc ${filter:+"$filter"}
 }
 
-kafka_tests() {
-  local name="tests on real Kafka" selection command expected server
-  select_tests kafka || return 0
+# real_tests kafka|kubernetes NAME: the tests that need what is real, with that started for them
+real_tests() {
+  local kind=$1 name=$2 selection command expected server kubeconfig=
+  select_tests "$kind" || return 0
   command=(cargo test "${locked[@]}" --workspace --no-fail-fast "${selection[@]}")
   expected=$(count_tests "${command[@]}")
   [ "$expected" != 0 ] || return 0
   matched=$((matched + expected))
   if [ "$quick" = 1 ]; then leave_out "$name" "--quick leaves out $expected" "$expected"; return; fi
   say "Kafka"
-  export KAFKA_RUN=$work/kafka KAFKA_PORT=auto
-  server=$(scripts/kafka.sh up) || { fail "$name: Kafka did not start"; return; }
+  server=$(KAFKA_RUN=$work/kafka KAFKA_PORT=auto scripts/kafka.sh up) || { fail "$name: Kafka did not start"; return; }
+  if [ "$kind" = kubernetes ]; then
+    say "Kubernetes"
+    kubeconfig=$(KUBE_RUN=$work/kubernetes KUBE_PORT=auto KUBE_NODES=2 scripts/kubernetes.sh up) ||
+      { fail "$name: Kubernetes did not start"; return; }
+  fi
   # They start many processes each: two at a time.
-  run_tests "$name" env -u KAFKA_RUN -u KAFKA_PORT "$server" "STOWAGE_TEST_KAFKA=${server#*=}" \
+  run_tests "$name" env -u KAFKA_RUN -u KAFKA_PORT "$server" "STOWAGE_TEST_KAFKA=${server#*=}" ${kubeconfig:+"STOWAGE_TEST_KUBERNETES=${kubeconfig#*=}"} \
     "${command[@]}" -- --test-threads=2
 }
 
@@ -227,7 +249,8 @@ main() {
   [ "$checked" = 0 ] || exit 1
   offer_readers
   quick_tests
-  kafka_tests
+  real_tests kafka "tests on real Kafka"
+  real_tests kubernetes "tests on real Kubernetes"
   fuzz_targets
   if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test is called, or has in its name: $filter"; fi
 }

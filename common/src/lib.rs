@@ -25,5 +25,6 @@ pub mod docs_page;
 pub mod http;
 pub mod settings;
 pub mod args;
+pub mod crash_point;
 pub mod crypto;
 pub mod kafka;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
+use common::crash_point::CrashPointArgs;
 use common::identity::ConsumerId;
 use common::messages::service::{FORMATS, SINKS};
 use common::settings::{Settings, SettingsFileError, read_settings};
@@ -33,6 +34,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
+
+    #[command(flatten)]
+    pub crash_points: CrashPointArgs,
 
     /// Number of this consumer, from 1; it obeys what stands on that partition of the controller topic
     #[arg(long, env, hide_env_values = true, value_name = "NUMBER",

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use common::backoff::{Backoff, BackoffPolicy};
 use common::clock::Clock;
+use common::crash_point;
 use common::kafka::cause::KafkaCause;
 use common::kafka::client_events::ClientEvents;
 use common::kafka::clients::{ClientError, KafkaClients};
 use common::partition::TopicPartition;
 use common::position::CommitMetadata;
+use rand::rngs::ChaCha8Rng;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
@@ -24,7 +27,8 @@ use crate::sink::Committed;
 
 /// How often what Kafka has is compared with what was committed.
 const READ_BACK_INTERVAL: Duration = Duration::from_secs(10);
-const RETRY_DELAY: Duration = Duration::from_millis(500);
+const RETRY: BackoffPolicy =
+    BackoffPolicy { initial: Duration::from_millis(250), max: Duration::from_secs(2), factor: 2 };
 /// What a client may say between two turns without falling behind.
 const CLIENT_EVENTS_MAX: u32 = 1_000;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,6 +90,7 @@ impl Committer {
         clients: &KafkaClients,
         clock: Clock,
         metrics: ConsumerMetrics,
+        rng: ChaCha8Rng,
     ) -> Result<Self, ClientError> {
         let committer = Self {
             consumer: clients.offsets_consumer()?,
@@ -95,7 +100,7 @@ impl Committer {
             metrics,
             _turns: None,
         };
-        let turns = tokio::spawn(committer.clone().run());
+        let turns = tokio::spawn(committer.clone().run(Backoff::new(RETRY, rng)));
         Ok(Self { _turns: Some(Arc::new(Turns(turns))), ..committer })
     }
 
@@ -132,7 +137,7 @@ impl Committer {
         work(&mut self.offsets.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn run(self) {
+    async fn run(self, mut backoff: Backoff) {
         let mut changes = self.changes.subscribe();
         let mut read_back_at = self.clock.now() + READ_BACK_INTERVAL;
         loop {
@@ -143,8 +148,9 @@ impl Committer {
                 read_back_at = self.clock.now() + READ_BACK_INTERVAL;
             }
             if is_behind {
-                sleep(RETRY_DELAY).await;
+                sleep(backoff.next_delay()).await;
             } else {
+                backoff.reset();
                 let patience = read_back_at.saturating_since(self.clock.now());
                 // Nothing asked for until then is as good a reason to look again.
                 let _ = timeout(patience, changes.changed()).await;
@@ -178,8 +184,10 @@ impl Committer {
     async fn commit(&self, due: Due) -> Result<(), CommitError> {
         let consumer = Arc::clone(&self.consumer);
         let partitions = due.len();
+        crash_point::before("commit");
         let done = task::spawn_blocking(move || consumer.commit(&to_list(&due)?, CommitMode::Sync));
         let done = done.await.expect("committing does not panic");
+        crash_point::after("commit");
         let failed = |source| CommitError::Commit { partitions, source: KafkaCause::new(source) };
         done.map_err(failed)
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::crash_point;
 use common::identity::{ConsumerId, TopicId};
 use common::kafka::cause::KafkaCause;
 use common::kafka::clients::{ClientError, KafkaClients, Producer};
@@ -70,7 +71,10 @@ impl DeadLetters {
         letters: &[DeadLetter],
     ) -> Result<(), DeadLetterError> {
         let writes = letters.iter().map(|letter| self.write_one(origin, records, letter));
-        try_join_all(writes).await.map(drop)
+        crash_point::before("dead-letter");
+        try_join_all(writes).await?;
+        crash_point::after("dead-letter");
+        Ok(())
     }
 
     async fn write_one(

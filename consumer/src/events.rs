@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use common::chain::Chain;
+use common::crash_point;
 use common::identity::{ConsumerId, Incarnation, Nonce};
 use common::kafka::writer::{NewRecord, TopicWriter, WriteError};
 use common::messages::chunk::{CHUNK, split};
@@ -65,6 +66,7 @@ impl Events {
     pub async fn write(&self, message: &Message) -> Result<(), WriteError> {
         let payload = message.encode();
         let kind = message.kind().name();
+        crash_point::before(kind);
         for (header, chunk) in split(&payload, self.nonce()) {
             let header = header.map(|header| header.to_text());
             let mut headers = vec![(EVENT_TYPE, kind)];
@@ -73,6 +75,7 @@ impl Events {
             let written = self.writer.write(&self.partition, record).await;
             written.inspect_err(|error| self.failed(kind, error))?;
         }
+        crash_point::after(kind);
         Ok(())
     }
 

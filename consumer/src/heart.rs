@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use common::chain::Chain;
 use common::clock::Clock;
+use common::crash_point;
 use common::identity::{ConsumerId, Incarnation};
 use common::kafka::writer::{NewRecord, TopicWriter, WriteError};
 use common::messages::codec::EVENT_TYPE;
@@ -164,7 +165,10 @@ impl Life {
         Box::pin(async move {
             let headers = [(EVENT_TYPE, "Heartbeat")];
             let record = NewRecord { key: None, value: Some(&payload), headers: &headers };
-            (incarnation, number, writer.write(&events, record).await)
+            crash_point::before("Heartbeat");
+            let written = writer.write(&events, record).await;
+            crash_point::after("Heartbeat");
+            (incarnation, number, written)
         })
     }
 

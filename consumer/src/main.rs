@@ -32,6 +32,7 @@ fn start(args: &Args) -> Result<(), (u8, anyhow::Error)> {
     args.check().map_err(|error| bad_input(error.into()))?;
     let kafka = args.kafka.load().map_err(|error| bad_input(error.into()))?;
     args.telemetry.install().map_err(|error| failed(error.into()))?;
+    args.crash_points.install();
     let shutdown = Shutdown::install().map_err(|error| failed(error.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.into()))?;

@@ -279,6 +279,8 @@ impl Process<'_> {
         let rng = ChaCha8Rng::seed_from_u64(self.rng.next_u64());
         let events =
             Events::new(writer, &args.names.topics().events, consumer, rng, metrics.clone());
+        let committer = ChaCha8Rng::from_rng(&mut self.rng);
+        let committer = Committer::start(clients, self.clock, metrics.clone(), committer)?;
         let cores = available_parallelism().map_or(1, usize::from);
         Ok(LaneContext {
             clock: self.clock,
@@ -287,7 +289,7 @@ impl Process<'_> {
             fetcher: Fetcher::start(clients, FETCH_BOUNDS)?,
             wire: Arc::new(wire),
             tables,
-            committer: Committer::start(clients, self.clock, metrics.clone())?,
+            committer,
             dead_letters: DeadLetters::start(clients, args.names.topics().dead_letter, consumer)?,
             events,
             budget: SharedBudget::new(args.buffer_bytes),

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use common::crash_point;
 use rustix::fs::{FlockOperation, flock};
 use tokio::task;
 use tokio::time::sleep;
@@ -95,7 +96,9 @@ impl Volume {
     /// Replaces the state: after a crash the old one or the new one is there, whole.
     pub async fn save(&self, state: &State) -> Result<(), VolumeError> {
         let (folder, bytes) = (self.folder.clone(), state.encode());
+        crash_point::before("state");
         let saved = task::spawn_blocking(move || replace(&folder, &bytes)).await;
+        crash_point::after("state");
         let failed = |source| VolumeError::Write { path: self.folder.join(STATE), source };
         saved.unwrap_or_else(|ended| Err(io::Error::other(ended))).map_err(failed)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
+use common::crash_point::CrashPointArgs;
 use common::rate::BytesPerSecond;
 use thiserror::Error;
 
@@ -83,6 +84,9 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
+
+    #[command(flatten)]
+    pub crash_points: CrashPointArgs,
 
     #[command(flatten)]
     pub names: NameArgs,

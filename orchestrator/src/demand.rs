@@ -47,7 +47,7 @@ pub struct Known {
     pub is_stale: bool,
 }
 
-/// A measured value that cannot be true. It was replaced by the nearest one that can.
+/// What cannot be true of a measurement. A value was replaced by the nearest one that can be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Anomaly {
     #[error("the measured rate of {partition}, {rate}, is above {RATE_MAX}")]
@@ -58,6 +58,10 @@ pub enum Anomaly {
     CommittedAboveEnd { partition: TopicPartition, committed: u64, high_watermark: u64 },
     #[error("{partition} has a log start, {log_start}, above its high watermark, {high_watermark}")]
     StartAboveEnd { partition: TopicPartition, log_start: u64, high_watermark: u64 },
+    #[error("{other} measures, too: what it says is left out while {followed} does")]
+    SecondMonitor { followed: String, other: String },
+    #[error("{monitor} measures {seconds} s in the future: what it says counts as of now")]
+    FromTheFuture { monitor: String, seconds: u64 },
 }
 
 impl Demands {

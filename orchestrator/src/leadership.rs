@@ -39,6 +39,8 @@ pub enum Event {
     Alone,
     /// Whether the Lease is held that allows to stand.
     Lease { is_held: bool },
+    /// The own reign is to begin anew.
+    Renew,
     /// The main loop went round.
     Tick,
 }
@@ -121,6 +123,10 @@ impl Leadership {
                 };
                 self.stand_if_alone(now, rng)
             }
+            Event::Renew => match self.role {
+                Role::Leader { .. } if self.may_stand() => self.stand(now, rng),
+                Role::Leader { .. } | Role::Standby { .. } | Role::Candidate { .. } => vec![],
+            },
             Event::Tick => self.tick(now, rng),
         }
     }

@@ -18,6 +18,7 @@ pub mod operations;
 pub mod ledger;
 pub mod leadership;
 pub mod swing;
+pub mod monitors;
 pub mod demand;
 pub mod pace;
 pub mod capacity;

@@ -63,6 +63,7 @@ async fn carry_out(command: Command) -> anyhow::Result<String> {
         Command::Run(args) => {
             args.check()?;
             args.telemetry.install()?;
+            args.crash_points.install();
             orchestrator::run::run(*args, Shutdown::install()?).await?;
             Ok(String::new())
         }

@@ -18,7 +18,7 @@ use crate::conductor::action::{FleetNote, Note, PlanningNote};
 use crate::decision::Decision;
 use crate::plan::snapshot::Hold;
 use crate::roster::End;
-use crate::status::{PartitionStatus, RateTrust, Role, Status};
+use crate::status::{ConsumerStanding, PartitionStatus, RateTrust, Role, Status};
 
 const GAP_BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0];
 const FROZEN: &str =
@@ -26,6 +26,7 @@ const FROZEN: &str =
 const PARTITIONS: &str = "Partitions that are to be read, by state of their ownership";
 const OWNER: &str = "The number of the consumer that holds a partition, 0 for none";
 const UNOWNED: &str = "For how long nobody has held a partition that is to be read";
+const STANDING: &str = "1 for how a consumer stands: serving, starting, draining, failing, ...";
 const LOAD: &str = "What the partitions of a consumer ask for";
 const MOVES: &str = "Changes of owner that were planned, by reason";
 const R_SCORE: &str =
@@ -48,6 +49,7 @@ const SHORTFALLS: &str = "Times that new consumers brought less than a tenth of 
 const HELD: &str = "1 while no consumer is created although the limits would allow it, by reason";
 const PAUSED: &str = "1 while people paused planning, or one direction of scaling";
 const FLEET: &str = "What befell workloads of consumers, as their fleet tells, by what it was";
+const REFUSED_TEMPLATES: &str = "Templates of consumers that could not be used";
 const OPENING: &str = "Time that a new consumer took for each step from the decision to create it \
                        until it held its first partition, by the step that it did";
 const JOURNAL_FAILURES: &str = "Decisions that could not be written to the journal";
@@ -83,6 +85,19 @@ struct ConsumerLabel {
     consumer: u32,
 }
 
+/// A class of faults, and whom it was about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabel {
+    class: &'static str,
+    consumer: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StandingLabel {
+    consumer: u32,
+    standing: &'static str,
+}
+
 type ByPartition = Family<PartitionLabel, Gauge>;
 type ByConsumer = Family<ConsumerLabel, Gauge>;
 
@@ -97,20 +112,22 @@ pub struct OrchestratorMetrics {
     partitions: Family<StateLabel, Gauge>,
     owner: ByPartition,
     unowned: Family<PartitionLabel, Gauge<f64, AtomicU64>>,
+    standing: Family<StandingLabel, Gauge>,
     load: ByConsumer,
     capacity: ByConsumer,
     plans: Family<ReasonLabel, Counter>,
     moves: Family<ReasonLabel, Counter>,
     r_score: Counter<f64, AtomicU64>,
     move_gap: Histogram,
-    open_failures: Counter,
-    ended: Family<ClassLabel, Counter>,
-    exits: Family<ClassLabel, Counter>,
-    refused: Family<ClassLabel, Counter>,
-    notices: Family<ClassLabel, Counter>,
+    open_failures: Family<PartitionLabel, Counter>,
+    ended: Family<FaultLabel, Counter>,
+    exits: Family<FaultLabel, Counter>,
+    refused: Family<FaultLabel, Counter>,
+    notices: Family<FaultLabel, Counter>,
     malformed: Family<ClassLabel, Counter>,
-    unanswering: Counter,
-    fleet: Family<ClassLabel, Counter>,
+    unanswering: Family<ConsumerLabel, Counter>,
+    fleet: Family<FaultLabel, Counter>,
+    refused_templates: Counter,
     opening: Family<StepLabel, Histogram, fn() -> Histogram>,
     stuck: Family<PartitionLabel, Counter>,
     anomalies: Counter,
@@ -134,6 +151,7 @@ impl OrchestratorMetrics {
             partitions: metrics.declare("partitions", PARTITIONS, Family::default()),
             owner: metrics.declare("partition_owner", OWNER, Family::default()),
             unowned: metrics.declare("partition_unowned_seconds", UNOWNED, Family::default()),
+            standing: metrics.declare("consumer_standing", STANDING, Family::default()),
             load: metrics.declare("consumer_load_bytes_per_second", LOAD, Family::default()),
             capacity: metrics.declare(
                 "consumer_capacity_bytes_per_second",
@@ -144,14 +162,15 @@ impl OrchestratorMetrics {
             moves: metrics.declare("planned_moves", MOVES, Family::default()),
             r_score: metrics.declare("r_score", R_SCORE, Counter::default()),
             move_gap: metrics.declare("move_gap_seconds", MOVE_GAP, Histogram::new(GAP_BUCKETS)),
-            open_failures: counter(metrics, "open_failures", OPEN_FAILURES),
+            open_failures: metrics.declare("open_failures", OPEN_FAILURES, Family::default()),
             ended: metrics.declare("incarnations_ended", ENDED, Family::default()),
             exits: metrics.declare("consumer_exits", EXITS, Family::default()),
             refused: metrics.declare("refused_commands", REFUSED, Family::default()),
             notices: metrics.declare("notices", NOTICES, Family::default()),
             malformed: metrics.declare("malformed_records", MALFORMED, Family::default()),
-            unanswering: counter(metrics, "unanswering_consumers", UNANSWERING),
+            unanswering: metrics.declare("unanswering_consumers", UNANSWERING, Family::default()),
             fleet: metrics.declare("fleet_troubles", FLEET, Family::default()),
+            refused_templates: counter(metrics, "refused_templates", REFUSED_TEMPLATES),
             opening: metrics.declare(
                 "consumer_opening_seconds",
                 OPENING,
@@ -205,9 +224,13 @@ impl OrchestratorMetrics {
         for (partition, found) in &status.partitions {
             self.show_partition(partition, found, unowned_seconds(partition));
         }
+        self.standing.clear();
         self.load.clear();
         self.capacity.clear();
         for consumer in &status.consumers {
+            let standing = standing_word(consumer.standing);
+            let label = StandingLabel { consumer: consumer.consumer.0, standing };
+            self.standing.get_or_create(&label).set(1);
             let label = ConsumerLabel { consumer: consumer.consumer.0 };
             let rate = |rate: u64| i64::try_from(rate).unwrap_or(i64::MAX);
             self.load.get_or_create(&label).set(rate(consumer.load.0));
@@ -216,8 +239,7 @@ impl OrchestratorMetrics {
     }
 
     fn show_partition(&self, partition: &TopicPartition, found: &PartitionStatus, unowned: f64) {
-        let (topic, number) = (partition.topic().to_owned(), partition.partition());
-        let label = PartitionLabel { topic, partition: number };
+        let label = partition_label(partition);
         let owner = found.owner.map_or(0, |owner: ConsumerId| i64::from(owner.0));
         self.owner.get_or_create(&label).set(owner);
         self.unowned.get_or_create(&label).set(unowned);
@@ -233,45 +255,58 @@ impl OrchestratorMetrics {
         self.r_score.inc_by(decision.changes.r_score_milli as f64 / 1_000.0);
     }
 
+    fn count_fleet(&self, note: &FleetNote) {
+        let count = |class, consumer: ConsumerId| {
+            self.fleet.get_or_create(&FaultLabel { class, consumer: consumer.0 }).inc();
+        };
+        match note {
+            FleetNote::Waiting { consumer, .. } => count("waiting", *consumer),
+            FleetNote::Mended { consumer, .. } => count("mended", *consumer),
+            FleetNote::Buried { consumer, .. } => count("buried", *consumer),
+            FleetNote::Refused { .. } => {
+                self.refused_templates.inc();
+            }
+            FleetNote::Opened { step, took } => {
+                let label = StepLabel { step: step.label() };
+                self.opening.get_or_create(&label).observe(took.as_secs_f64());
+            }
+        }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a metric needs no 53 bits")]
     pub fn count(&self, note: &Note) {
-        let count = |family: &Family<ClassLabel, Counter>, class: &'static str| {
-            family.get_or_create(&ClassLabel { class }).inc();
+        let count = |family: &Family<FaultLabel, Counter>, class, consumer: ConsumerId| {
+            family.get_or_create(&FaultLabel { class, consumer: consumer.0 }).inc();
         };
         match note {
             Note::MoveGap { gap_ms, .. } => self.move_gap.observe(*gap_ms as f64 / 1_000.0),
-            Note::OpenFailed { .. } => {
-                self.open_failures.inc();
+            Note::OpenFailed { partition, .. } => {
+                self.open_failures.get_or_create(&partition_label(partition)).inc();
             }
-            Note::IncarnationEnded { why, .. } => {
+            Note::IncarnationEnded { consumer, why, .. } => {
                 let class = match why {
                     End::LeaseLapsed => "lease_lapsed",
                     End::Confirmed => "confirmed",
                 };
-                count(&self.ended, class);
+                count(&self.ended, class, *consumer);
             }
-            Note::ConsumerExited { is_expected, .. } => {
-                count(&self.exits, if *is_expected { "expected" } else { "unexpected" });
+            Note::ConsumerExited { consumer, is_expected, .. } => {
+                let class = if *is_expected { "expected" } else { "unexpected" };
+                count(&self.exits, class, *consumer);
             }
-            Note::Unanswering { .. } => {
-                self.unanswering.inc();
+            Note::Unanswering { consumer, .. } => {
+                self.unanswering.get_or_create(&ConsumerLabel { consumer: consumer.0 }).inc();
             }
-            Note::ConsumerFailing { .. } => count(&self.fleet, "failing"),
-            Note::Fleet(FleetNote::Waiting { .. }) => count(&self.fleet, "waiting"),
-            Note::Fleet(FleetNote::Mended { .. }) => count(&self.fleet, "mended"),
-            Note::Fleet(FleetNote::Buried { .. }) => count(&self.fleet, "buried"),
-            Note::Fleet(FleetNote::Refused { .. }) => count(&self.fleet, "refused"),
-            Note::Fleet(FleetNote::Opened { step, took }) => {
-                let label = StepLabel { step: step.label() };
-                self.opening.get_or_create(&label).observe(took.as_secs_f64());
-            }
+            Note::ConsumerFailing { consumer, .. } => count(&self.fleet, "failing", *consumer),
+            Note::Fleet(note) => self.count_fleet(note),
             Note::Stuck { partition, .. } => {
-                let (topic, partition) = (partition.topic().to_owned(), partition.partition());
-                self.stuck.get_or_create(&PartitionLabel { topic, partition }).inc();
+                self.stuck.get_or_create(&partition_label(partition)).inc();
             }
-            Note::Refused(refused) => count(&self.refused, refusal(refused.class)),
-            Note::Notice(notice) => count(&self.notices, notice_word(notice.class)),
-            Note::Malformed { log, .. } => count(&self.malformed, log.label()),
+            Note::Refused(said) => count(&self.refused, refusal(said.class), said.consumer),
+            Note::Notice(said) => count(&self.notices, notice_word(said.class), said.consumer),
+            Note::Malformed { log, .. } => {
+                self.malformed.get_or_create(&ClassLabel { class: log.label() }).inc();
+            }
             Note::Anomaly(_) => {
                 self.anomalies.inc();
             }
@@ -290,7 +325,9 @@ impl OrchestratorMetrics {
             )
             | Note::Lead(_)
             | Note::Deposed { .. }
+            | Note::Renews
             | Note::TookOver { .. }
+            | Note::Unreachable(_)
             | Note::Moved { .. }
             | Note::ConsumerStarted { .. }
             | Note::ConsumerRemoved(_)
@@ -330,6 +367,23 @@ fn counter(metrics: &mut Metrics, name: &str, help: &str) -> Counter {
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn partition_label(partition: &TopicPartition) -> PartitionLabel {
+    PartitionLabel { topic: partition.topic().into(), partition: partition.partition() }
+}
+
+fn standing_word(standing: ConsumerStanding) -> &'static str {
+    match standing {
+        ConsumerStanding::Starting => "starting",
+        ConsumerStanding::Serving => "serving",
+        ConsumerStanding::Draining => "draining",
+        ConsumerStanding::Awaited => "awaited",
+        ConsumerStanding::Absent => "absent",
+        ConsumerStanding::Failing => "failing",
+        ConsumerStanding::Unreachable => "unreachable",
+        ConsumerStanding::ByHand => "by_hand",
+    }
 }
 
 fn refusal(class: RefusalClass) -> &'static str {

@@ -17,6 +17,11 @@ pub fn narrate(note: &Note) {
         Note::TookOver { partitions, incarnations } => {
             info!(partitions, incarnations, "read what the reigns before left");
         }
+        Note::Renews => info!("stands again: consumers that were out of reach can be reached"),
+        Note::Unreachable(consumers) => error!(
+            ?consumers,
+            "their partitions of the controller topic can be neither written nor read"
+        ),
         Note::Moved { partition, from: Some(from), to } if from != to => {
             info!(%partition, %from, %to, "a partition moved");
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use common::crash_point;
 use common::identity::Nonce;
 use common::kafka::writer::{NewRecord, TopicWriter, WriteError};
 use common::messages::Message;
@@ -53,6 +54,7 @@ impl Outbox {
     ) -> Result<u64, WriteError> {
         let partition = self.partition(to);
         let payload = message.encode();
+        crash_point::before(message.kind().name());
         let mut next = 0;
         for (chunk, value) in split(&payload, nonce) {
             let chunk = chunk.map(|chunk| chunk.to_text());
@@ -62,6 +64,7 @@ impl Outbox {
             let record = NewRecord { key: None, value: Some(value), headers: &headers };
             next = self.writer.write(&partition, record).await? + 1;
         }
+        crash_point::after(message.kind().name());
         Ok(next)
     }
 

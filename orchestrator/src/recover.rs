@@ -73,6 +73,12 @@ impl Recovered {
         self.seats.entry(incarnation).or_insert_with(|| Seat::new(consumer))
     }
 
+    /// Not every consumer's commands could be read: one of them may have given away anything that no
+    /// holder confirms.
+    pub fn doubt(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.is_traced = false);
+    }
+
     /// Of the incarnations of the past only those matter that may hold something: the others are
     /// seen again if they live.
     fn retain_holders(&mut self) {

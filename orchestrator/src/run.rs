@@ -328,7 +328,8 @@ impl Base {
         let (events, mut seen) = mpsc::channel(QUEUE);
         let task = match &self.fleet {
             FleetSeed::Process(launch) => {
-                let driver = ProcessFleet::new(launch.clone(), self.args.grace());
+                let rng = ChaCha8Rng::from_rng(&mut self.rng);
+                let driver = ProcessFleet::new(launch.clone(), self.args.grace(), rng);
                 tokio::spawn(drive(driver, to_obey, events, stop))
             }
             FleetSeed::Kubernetes(client) => {

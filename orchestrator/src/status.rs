@@ -141,6 +141,8 @@ pub enum ConsumerStanding {
     Absent,
     /// It ends again and again: what it holds goes to others.
     Failing,
+    /// Its partition of the controller topic can be neither written nor read: it is told nothing.
+    Unreachable,
     /// Led by a person.
     ByHand,
 }

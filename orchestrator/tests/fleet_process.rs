@@ -14,6 +14,8 @@ use common::term::Generation;
 use orchestrator::fleet::launch::LaunchSettings;
 use orchestrator::fleet::process::{Grace, ProcessFleet};
 use orchestrator::fleet::{FleetCommand, FleetDriver, FleetEvent, Found, ProcessId};
+use rand::SeedableRng as _;
+use rand::rngs::ChaCha8Rng;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -35,7 +37,8 @@ fn settings(folder: &Path, script: &str) -> LaunchSettings {
 
 fn fleet(folder: &Path, script: &str) -> ProcessFleet {
     let (command, signal) = (Duration::from_millis(300), Duration::from_millis(300));
-    ProcessFleet::new(settings(folder, script), Grace { command, signal })
+    let rng = ChaCha8Rng::seed_from_u64(1);
+    ProcessFleet::new(settings(folder, script), Grace { command, signal }, rng)
 }
 
 async fn next(fleet: &mut ProcessFleet) -> FleetEvent {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use common::crash_point;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -90,7 +91,12 @@ impl Folder {
         self.make_durable(folder)?;
         let staged =
             self.root.join(STAGING).join(format!("{}+{}", flat(path), Uuid::new_v4().simple()));
-        let put = write_durably(&staged, bytes).and_then(|()| rename_if_absent(&staged, &target));
+        let put = write_durably(&staged, bytes).and_then(|()| {
+            crash_point::before("rename");
+            let renamed = rename_if_absent(&staged, &target);
+            crash_point::after("rename");
+            renamed
+        });
         if !matches!(put, Ok(Put::Stored)) {
             // Only space is lost if this fails; the next owner sweeps.
             let _ = fs::remove_file(&staged);

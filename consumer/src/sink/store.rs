@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use common::crash_point;
 use futures::TryStreamExt as _;
 use object_store::aws::AmazonS3ConfigKey;
 use object_store::azure::AzureConfigKey;
@@ -134,6 +135,13 @@ impl Store {
 
     /// Stores `bytes` unless there is an object of that name. After an error either may be true.
     pub async fn put_new(&self, path: &str, bytes: Bytes) -> Result<Put, StoreError> {
+        crash_point::before("put");
+        let put = self.try_put_new(path, bytes).await;
+        crash_point::after("put");
+        put
+    }
+
+    async fn try_put_new(&self, path: &str, bytes: Bytes) -> Result<Put, StoreError> {
         if let Some(folder) = &self.folder {
             return folder.put_new(path, bytes).await;
         }

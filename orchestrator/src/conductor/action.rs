@@ -28,7 +28,8 @@ pub enum Action {
         to: Destination,
         message: Message,
     },
-    /// Write `LeaderStarted` to the partition of every consumer and read each up to it.
+    /// Write `LeaderStarted` to the partition of every consumer and read each up to it. Those that
+    /// can be neither written nor read for a while are left out.
     TakeOver(Reading),
     /// Read the events, from the beginning if no offset is known, for this reign.
     ReadEvents {
@@ -71,11 +72,15 @@ pub enum Note {
     Deposed {
         by: Generation,
     },
+    /// It stands again, to learn what consumers hold that could not be reached before.
+    Renews,
     /// The log of the reigns before was read.
     TookOver {
         partitions: usize,
         incarnations: usize,
     },
+    /// Their partitions of the controller topic can be neither written nor read.
+    Unreachable(BTreeSet<ConsumerId>),
     Moved {
         partition: TopicPartition,
         from: Option<ConsumerId>,

@@ -51,8 +51,13 @@ pub enum Input {
         log: Log,
         error: String,
     },
-    /// The partitions of all consumers were read up to the own `LeaderStarted`.
+    /// The partitions of consumers were read up to the own `LeaderStarted`: all of them, or those
+    /// that can be written and read.
     Commands(CommandsRead),
+    /// A partition that could not be written and read when this reign began can be.
+    Reachable {
+        generation: Generation,
+    },
     /// A message on the events topic, read for this reign.
     Event {
         generation: Generation,
@@ -74,7 +79,7 @@ pub struct CommandsRead {
     pub generation: Generation,
     /// In the order of each partition.
     pub messages: Vec<(ConsumerId, Message)>,
-    /// The first offset of each partition that was not read.
+    /// The first offset that was not read, of each partition that could be written and read.
     pub next: Vec<(ConsumerId, u64)>,
 }
 

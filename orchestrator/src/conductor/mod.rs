@@ -4,7 +4,7 @@
 //!                    Lead                        all read to the end
 //!  Standby ──────────────────────> TakingOver ────────────────────────> Leading
 //!     ^                                │                                   │
-//!     └────────── Deposed ─────────────┴───────────────────────────────────┘
+//!     └────────── Deposed ─────────────┴────── Deposed, or renewed ────────┘
 //! ```
 //!
 //! What stands on partition 0, in the service topic and in the measurements is kept up in every
@@ -14,6 +14,7 @@ pub mod input;
 pub mod action;
 mod world;
 mod takeover;
+mod unreachable;
 mod workloads;
 pub mod openings;
 pub mod rollout;
@@ -37,6 +38,7 @@ use common::messages::Extra;
 use common::messages::Message;
 use common::messages::command::{LeaderAlive, LeaderStarted};
 use common::messages::event::Marker;
+use common::messages::measurement::Measurement;
 use common::moment::Moment;
 use common::term::Generation;
 use rand::rngs::ChaCha8Rng;
@@ -127,15 +129,7 @@ impl Conductor {
                 vec![]
             }
             Input::Topics { asked, cluster } => self.read_topics(asked, &cluster),
-            Input::Measured(measurement) => {
-                let policy = self.demand_policy();
-                let anomalies = self.world.demands.take(&measurement, &policy);
-                if let Phase::Leading(reign) = &mut self.phase {
-                    reign.measured(now.moment);
-                }
-                let note = |anomaly| Action::Note(Note::Anomaly(anomaly));
-                anomalies.into_iter().map(note).collect()
-            }
+            Input::Measured(measurement) => self.measured(measurement, now),
             Input::Malformed { log, error } => vec![Action::Note(Note::Malformed { log, error })],
             Input::Commands(read) => {
                 if let Phase::TakingOver(takeover) = &mut self.phase {
@@ -143,6 +137,7 @@ impl Conductor {
                 }
                 self.begin_reign_if_ready(now)
             }
+            Input::Reachable { generation } => self.renew(generation, now),
             Input::Event { generation, received } => self.read_event(generation, received, now),
             Input::Fleet(event) => match &mut self.phase {
                 Phase::Leading(reign) => reign.hear_fleet(event, now),
@@ -163,6 +158,19 @@ impl Conductor {
                 vec![]
             }
         }
+    }
+
+    fn measured(&mut self, mut measurement: Measurement, now: Now) -> Vec<Action> {
+        let judged = self.world.monitors.judge(&mut measurement, now);
+        let mut anomalies: Vec<_> = judged.anomaly.into_iter().collect();
+        if judged.counts {
+            let policy = self.demand_policy();
+            anomalies.extend(self.world.demands.take(&measurement, &policy));
+            if let Phase::Leading(reign) = &mut self.phase {
+                reign.measured(now.moment);
+            }
+        }
+        anomalies.into_iter().map(|anomaly| Action::Note(Note::Anomaly(anomaly))).collect()
     }
 
     /// A lag asks for no more than a consumer is packed to, by what is known of consumers.
@@ -320,6 +328,21 @@ impl Conductor {
             // Of an earlier reign of ours.
             Phase::Standby | Phase::TakingOver(_) | Phase::Leading(_) => vec![],
         }
+    }
+
+    /// A consumer that could not be told of the reign can be: a new reign learns what it may hold.
+    fn renew(&mut self, generation: Generation, now: Now) -> Vec<Action> {
+        let present = match &self.phase {
+            Phase::Leading(reign) => Some(reign.generation()),
+            Phase::TakingOver(takeover) => Some(takeover.generation()),
+            Phase::Standby => None,
+        };
+        if present != Some(generation) {
+            return vec![];
+        }
+        self.phase = Phase::Standby;
+        let stands = self.lead(leadership::Event::Renew, now);
+        [vec![Action::Fleet(FleetCommand::Release), Action::Note(Note::Renews)], stands].concat()
     }
 
     fn begin_reign_if_ready(&mut self, now: Now) -> Vec<Action> {

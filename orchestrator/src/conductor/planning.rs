@@ -148,7 +148,7 @@ impl Reign {
         let facts = |(consumer, standing): (ConsumerId, ConsumerStanding)| {
             let standing = match standing {
                 ConsumerStanding::Starting | ConsumerStanding::Serving => Standing::Serving,
-                ConsumerStanding::ByHand => Standing::ByHand,
+                ConsumerStanding::ByHand | ConsumerStanding::Unreachable => Standing::ByHand,
                 // Where all fail, another one would fail as well.
                 ConsumerStanding::Failing if !others_serve => Standing::Serving,
                 ConsumerStanding::Failing | ConsumerStanding::Draining => Standing::Draining,
@@ -157,7 +157,10 @@ impl Reign {
             };
             (consumer, ConsumerFacts { capacity: self.capacities.of(consumer), standing })
         };
-        standings.into_iter().map(facts).collect()
+        // Numbers that cannot be used, whether or not a process has them.
+        let unreachable = self.unreachable.consumers().iter();
+        let unreachable = unreachable.map(|consumer| (*consumer, ConsumerStanding::Unreachable));
+        standings.into_iter().chain(unreachable).map(facts).collect()
     }
 
     /// How every consumer stands that exists, in the fleet or elsewhere.
@@ -180,6 +183,8 @@ impl Reign {
     fn standing(&self, consumer: ConsumerId, now: Now) -> ConsumerStanding {
         if self.is_by_hand(consumer) {
             ConsumerStanding::ByHand
+        } else if self.unreachable.contains(consumer) {
+            ConsumerStanding::Unreachable
         } else if self.workloads.ending().contains(&consumer)
             || self.operations.draining.contains(&consumer)
             || self.rollout.is_draining(consumer)

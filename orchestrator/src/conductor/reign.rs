@@ -1,6 +1,6 @@
 //! Pure. One reign: who lives, who holds what, and what becomes of it as time goes by.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation};
@@ -33,14 +33,15 @@ use super::proposing::Proposing;
 use super::rollout::Rollout;
 use super::saved::{CAPACITIES, PROPOSAL, saved};
 use super::takeover::TakeOver;
+use super::unreachable::Unreachable;
 use super::workloads::Workloads;
 use super::world::{World, marker};
 
 /// Commands without an answer are repeated this often.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// TTL and margin of an incarnation of which no heartbeat was read.
-const TTL_MS: u64 = 10_000;
-const MARGIN_MS: u64 = 1_000;
+pub(super) const TTL_MS: u64 = 10_000;
+pub(super) const MARGIN_MS: u64 = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Reign {
@@ -63,6 +64,7 @@ pub(super) struct Reign {
     pub(super) workloads: Workloads,
     pub(super) openings: Openings,
     pub(super) rollout: Rollout,
+    pub(super) unreachable: Unreachable,
     /// How topics were read that somebody held when the reign began.
     pub(super) inherited: BTreeMap<String, TopicSource>,
     pub(super) reports: BTreeMap<Incarnation, Report>,
@@ -74,8 +76,8 @@ pub(super) struct Reign {
     pub(super) commands_next: BTreeMap<ConsumerId, u64>,
     pub(super) saved: Option<Snapshot>,
     pub(super) saved_at: Moment,
-    began: Moment,
-    is_traced: bool,
+    pub(super) began: Moment,
+    pub(super) is_traced: bool,
     repeated_at: Moment,
 }
 
@@ -83,7 +85,12 @@ impl Reign {
     pub(super) fn begin(takeover: TakeOver, world: &World, now: Now) -> (Self, Vec<Action>) {
         let (generation, events_next) = (takeover.generation(), takeover.events_next);
         let (is_traced, fleet) = (takeover.is_first, takeover.fleet.clone());
-        let (recovered, heartbeats, commands_next) = takeover.finish();
+        let (mut recovered, heartbeats, commands_next) = takeover.finish();
+        let all = (1..=world.settings.consumer_partitions).map(ConsumerId);
+        let unreachable: BTreeSet<_> = all.filter(|n| !commands_next.contains_key(n)).collect();
+        if !unreachable.is_empty() {
+            recovered.doubt();
+        }
         let mut roster = Roster::default();
         for heartbeat in heartbeats {
             roster.expect(heartbeat, now.moment);
@@ -99,6 +106,7 @@ impl Reign {
         let inherited = held.filter_map(|(partition, entry)| {
             Some((partition.topic().to_owned(), entry.read_as.clone()?))
         });
+        let out_of_reach = (!unreachable.is_empty()).then(|| unreachable.clone());
         let mut reign = Self {
             generation,
             author: world.settings.author.clone(),
@@ -123,6 +131,7 @@ impl Reign {
             workloads: Workloads::default(),
             openings: Openings::default(),
             rollout: Rollout::default(),
+            unreachable: Unreachable::new(unreachable),
             reports: BTreeMap::new(),
             decisions: VecDeque::new(),
             totals: Totals::default(),
@@ -135,8 +144,9 @@ impl Reign {
             is_traced: false,
             repeated_at: now.moment,
         };
-        let mut actions = vec![Action::Note(took_over)];
-        if is_traced {
+        let notes = [Some(took_over), out_of_reach.map(Note::Unreachable)];
+        let mut actions: Vec<_> = notes.into_iter().flatten().map(Action::Note).collect();
+        if is_traced && reign.unreachable.is_empty() {
             reign.is_traced = true;
             actions.extend(reign.rebalance(rebalance::Event::Traced, now));
         }
@@ -189,23 +199,6 @@ impl Reign {
             return vec![];
         }
         self.rebalance(rebalance::Event::Sources(sources), now)
-    }
-
-    /// A partition whose last owner is not known is given out only when it is certain that nobody
-    /// reads it: all who live are known to the fleet, or whoever else lived has lapsed.
-    fn trace(&mut self, now: Now) -> Vec<Action> {
-        if self.is_traced {
-            return vec![];
-        }
-        let mut lives = self.roster.lives().values();
-        let all_known = lives.all(|life| self.workloads.knows(&life.heartbeat));
-        let patience = Duration::from_millis(TTL_MS + MARGIN_MS);
-        let waited = now.moment.saturating_since(self.began) > patience;
-        if !(waited || self.workloads.is_surveyed() && all_known) {
-            return vec![];
-        }
-        self.is_traced = true;
-        self.rebalance(rebalance::Event::Traced, now)
     }
 
     pub(super) fn obey_roster(&mut self, verdict: Verdict, now: Now) -> Vec<Action> {
@@ -336,6 +329,9 @@ impl Reign {
     }
 
     pub(super) fn written(&mut self, consumer: ConsumerId, next: u64) {
+        if self.unreachable.contains(consumer) {
+            return; // What stands before that was not read.
+        }
         let known = self.commands_next.entry(consumer).or_default();
         *known = next.max(*known);
     }

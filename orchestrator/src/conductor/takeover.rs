@@ -152,8 +152,8 @@ impl TakeOver {
         self.commands.is_some() && self.is_events_end_read
     }
 
-    /// What was found, the last heartbeats, and the first offset of each consumer's partition that
-    /// was not read.
+    /// What was found, the last heartbeats, and the first offset that was not read of each consumer's
+    /// partition that could be reached.
     pub(super) fn finish(self) -> (Recovered, Vec<Heartbeat>, BTreeMap<ConsumerId, u64>) {
         let next = self.commands.unwrap_or_default().next.into_iter().collect();
         (self.recovery.finish(), self.heartbeats.into_values().collect(), next)

@@ -10,6 +10,7 @@ use common::messages::{Extra, Message};
 use crate::catalog::Catalog;
 use crate::demand::Demands;
 use crate::ledger::Ledger;
+use crate::monitors::Monitors;
 use crate::rebalance::TopicSource;
 use crate::service::{Change, Services};
 
@@ -24,6 +25,7 @@ pub(super) struct World {
     pub(super) services: Services,
     pub(super) catalog: Catalog,
     pub(super) demands: Demands,
+    pub(super) monitors: Monitors,
 }
 
 impl World {
@@ -34,6 +36,7 @@ impl World {
             services: Services::default(),
             catalog: Catalog::default(),
             demands: Demands::default(),
+            monitors: Monitors::default(),
         }
     }
 

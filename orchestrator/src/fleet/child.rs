@@ -6,6 +6,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use common::crash_point;
 use common::messages::service::DeploymentEntry;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use thiserror::Error;
@@ -65,6 +66,7 @@ impl Process {
         let log = File::options().create(true).append(true).open(folder.join(LOG));
         let log = log.map_err(folder_error)?;
         let errors = log.try_clone().map_err(folder_error)?;
+        crash_point::before("start");
         let child = Command::new(&launch.program)
             .args(&launch.arguments)
             .stdin(Stdio::null())
@@ -73,6 +75,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .map_err(|source| ChildError::Start { program: launch.program.clone(), source })?;
+        crash_point::after("start");
         let pid = child.id();
         // A child that ended is there until it is waited for.
         let record = ProcessRecord::of(pid, deployment.clone());

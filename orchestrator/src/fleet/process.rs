@@ -9,6 +9,8 @@ use common::clock::Clock;
 use common::identity::ConsumerId;
 use common::messages::service::DeploymentEntry;
 use common::moment::Moment;
+use rand::RngExt as _;
+use rand::rngs::ChaCha8Rng;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -42,6 +44,7 @@ pub struct ProcessFleet {
     members: BTreeMap<ConsumerId, Member>,
     seen: VecDeque<FleetEvent>,
     logs_looked_at: Moment,
+    rng: ChaCha8Rng,
 }
 
 #[derive(Debug, Default)]
@@ -65,9 +68,9 @@ struct Leaving {
 }
 
 impl ProcessFleet {
-    pub fn new(settings: LaunchSettings, grace: Grace) -> Self {
+    pub fn new(settings: LaunchSettings, grace: Grace, rng: ChaCha8Rng) -> Self {
         let (members, seen) = (BTreeMap::new(), VecDeque::new());
-        Self { settings, grace, members, seen, logs_looked_at: Moment::default() }
+        Self { settings, grace, members, seen, logs_looked_at: Moment::default(), rng }
     }
 
     /// Looks into every consumer's folder: who lives is adopted.
@@ -151,12 +154,14 @@ impl ProcessFleet {
         }
     }
 
-    /// Starts it again, after a while that grows with each failure that follows another.
+    /// Starts it again, after a while that grows with each failure that follows another. Those that
+    /// failed together do not all come back at once.
     fn fail(&mut self, consumer: ConsumerId, member: &mut Member, reason: String, now: Moment) {
         let was_stable = now.saturating_since(member.started) >= STABLE;
         member.failures = if was_stable { 1 } else { member.failures + 1 };
         let factor = 1_u32 << (member.failures - 1).min(16);
-        member.start_at = now + (RESTART_FIRST * factor).min(RESTART_MAX);
+        let longest = (RESTART_FIRST * factor).min(RESTART_MAX);
+        member.start_at = now + longest.mul_f64(self.rng.random_range(0.5..=1.0));
         let failures = member.failures;
         self.seen.push_back(FleetEvent::Failing { consumer, failures, reason });
     }

@@ -148,7 +148,7 @@ pub enum Standing {
     Gone,
     /// Exists and cannot run for now: it occupies its number until it comes, or nobody needs it.
     Awaited,
-    /// Is led by a person: it only occupies its number.
+    /// Is led by a person, or can be led by nobody: it only occupies its number.
     ByHand,
 }
 

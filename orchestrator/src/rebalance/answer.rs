@@ -57,6 +57,7 @@ fn hear(
     now: Moment,
 ) -> Option<Action> {
     let holder = entry.holder()?;
+    entry.is_traced = true;
     match said.state {
         PartitionState::Opening => None,
         PartitionState::Held => {
@@ -84,7 +85,7 @@ fn hear(
         PartitionState::Failed => {
             let reason = said.reason.clone().unwrap_or_else(|| "no reason given".into());
             entry.release(said.hand_over.clone().unwrap_or_default());
-            entry.failures.note(&reason, now);
+            entry.failures.note(partition, &reason, now);
             Some(Action::Failed { partition: partition.clone(), consumer: holder.consumer, reason })
         }
     }

@@ -1,10 +1,12 @@
 //! Pure. One partition on its way from owner to owner, and one incarnation that may own some.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use common::identity::{ConsumerId, Incarnation, TopicId};
 use common::messages::command::{Assign, Source};
 use common::moment::Moment;
+use common::partition::TopicPartition;
 use common::position::HandOver;
 use common::term::Term;
 use serde::Serialize;
@@ -50,7 +52,7 @@ pub struct Entry {
     pub last_owner: Option<ConsumerId>,
     /// Unowned: the `since` of the last holder.
     pub released_since: Option<Term>,
-    /// Whether it is known who held it last, or that nobody did.
+    /// Whether it is known who held it last, or that nobody did: else another may hold it.
     pub is_traced: bool,
     pub failures: Failures,
 }
@@ -67,15 +69,26 @@ pub struct Failures {
 impl Failures {
     /// From this many on the partition counts as blocked.
     pub const BLOCKED: u32 = 3;
-    const WAIT_MAX: Duration = Duration::from_secs(60);
+    /// What made opening fail may be over at any moment, and 15 s later all is to be read again.
+    const WAIT_MAX: Duration = Duration::from_secs(10);
 
-    /// Waits 1 s after the first failure, twice as long after each further one, at most 60 s.
-    pub fn note(&mut self, reason: &str, now: Moment) {
-        let wait = Duration::from_secs(1 << self.count.min(6)).min(Self::WAIT_MAX);
+    /// Waits up to 1 s after the first failure, twice as long after each further one, at most 10 s.
+    /// Partitions that failed together do not all come back at once.
+    pub fn note(&mut self, partition: &TopicPartition, reason: &str, now: Moment) {
+        let longest = Duration::from_secs(1 << self.count.min(6)).min(Self::WAIT_MAX);
+        let wait = longest - (longest / 2).mul_f64(share(partition, self.count));
         self.count += 1;
         self.reason = Some(reason.into());
         self.not_before = Some(now + wait);
     }
+}
+
+/// Between 0 and 1, another one for each partition and each failure.
+fn share(partition: &TopicPartition, count: u32) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (partition, count).hash(&mut hasher);
+    let [first, ..] = hasher.finish().to_be_bytes();
+    f64::from(first) / f64::from(u8::MAX)
 }
 
 impl Entry {
@@ -121,10 +134,10 @@ impl Entry {
     }
 
     /// Takes it from an owner that does not get on with it; it is given out again after a while.
-    pub(super) fn give_up(&mut self, now: Moment) {
+    pub(super) fn give_up(&mut self, partition: &TopicPartition, now: Moment) {
         if matches!(self.state, State::Owned { .. }) {
             self.revoke();
-            self.failures.note("its owner read nothing of it for a minute", now);
+            self.failures.note(partition, "its owner read nothing of it for a minute", now);
         }
     }
 
@@ -141,6 +154,15 @@ impl Entry {
         let given = self.hand_over.take().unwrap_or_default();
         let hand_over = given.after_unclean_end(self.tokens());
         self.release(hand_over);
+    }
+
+    /// Whoever else may have held it has ended: what was to be handed over may be behind by now.
+    pub(super) fn trace(&mut self) {
+        if !self.is_traced && self.state == State::Unowned {
+            let given = self.hand_over.take();
+            self.hand_over = given.map(|given| given.after_unclean_end(&[]));
+        }
+        self.is_traced = true;
     }
 
     /// The holder never took it: the next one gets what this one was to get.

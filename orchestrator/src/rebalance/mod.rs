@@ -143,9 +143,14 @@ impl Rebalance {
             Event::Answered(answer) => actions = self.take_answer(&answer),
             Event::Ended(incarnation) => self.end(incarnation),
             Event::Stuck(partition) => {
-                self.entries.entry(partition).and_modify(|entry| entry.give_up(now));
+                if let Some(entry) = self.entries.get_mut(&partition) {
+                    entry.give_up(&partition, now);
+                }
             }
-            Event::Traced => self.is_traced = true,
+            Event::Traced => {
+                self.is_traced = true;
+                self.entries.values_mut().for_each(Entry::trace);
+            }
             Event::Tick => {}
         }
         self.revoke_misplaced();

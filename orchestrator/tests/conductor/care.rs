@@ -59,3 +59,17 @@ fn a_leader_says_every_day_that_it_leads() {
     stage.pass(25 * 60 * 60 * 1_000);
     assert_eq!(said(&stage), 2);
 }
+
+/// A consumer that takes its time to stop holds back only what it is to give away.
+#[test]
+fn moves_do_not_queue_behind_a_slow_consumer() {
+    let mut stage = Stage::settled(4, 300);
+    assert_eq!(stage.owners(), [1, 1, 2, 2]);
+    stage.mute(ONE);
+    // Each of them fills a consumer from now on.
+    stage.measure(&rates(4, 700));
+    stage.pass(4_000);
+    let owners = stage.owners();
+    assert_eq!(owners[..2], [1, 1], "it has not stopped anything");
+    assert!(owners[2] != owners[3] && !owners[2..].contains(&0), "{owners:?}");
+}

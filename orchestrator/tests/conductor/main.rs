@@ -7,6 +7,7 @@ mod operations;
 mod learning;
 mod care;
 mod fleet;
+mod unreachable;
 
 use common::identity::ConsumerId;
 use common::identity::Nonce;

@@ -53,6 +53,8 @@ pub(crate) struct Stage {
     processes: BTreeMap<ConsumerId, Process>,
     seed: u64,
     standing_still: Option<u32>,
+    /// Its partition of the controller topic has no leader.
+    unreachable: Option<ConsumerId>,
     pub(crate) told_to_end: Vec<ConsumerId>,
     /// What the consumers of the fleet were created with.
     deployments: BTreeMap<ConsumerId, DeploymentEntry>,
@@ -103,6 +105,7 @@ impl Stage {
             processes: BTreeMap::new(),
             seed: 1,
             standing_still: None,
+            unreachable: None,
             told_to_end: vec![],
             deployments: BTreeMap::new(),
             has_no_place: false,
@@ -263,6 +266,18 @@ impl Stage {
         self.processes.get_mut(&consumer).unwrap().is_mute = true;
     }
 
+    /// Its partition of the controller topic can be neither written nor read from now on.
+    pub(crate) fn lose_reach(&mut self, consumer: ConsumerId) {
+        self.unreachable = Some(consumer);
+    }
+
+    pub(crate) fn regain_reach(&mut self) {
+        self.unreachable = None;
+        let generation = self.reading.unwrap();
+        self.inputs.push_back(Input::Reachable { generation });
+        self.drain();
+    }
+
     /// The topic gains partitions.
     pub(crate) fn create_partitions(&mut self, partitions: u32) {
         self.partitions = partitions;
@@ -408,6 +423,7 @@ impl Stage {
                 match to {
                     Destination::Requests => self.append(0, message),
                     Destination::Events => self.tell(message),
+                    Destination::Consumer(consumer) if self.unreachable == Some(consumer) => {}
                     Destination::Consumer(consumer) => {
                         self.append(consumer.0, message.clone());
                         let next = self.controller[&consumer.0].last().unwrap().0 + 1;
@@ -424,6 +440,9 @@ impl Stage {
                 let mut read =
                     CommandsRead { generation: reading.generation, ..CommandsRead::default() };
                 for (consumer, start) in reading.starts {
+                    if self.unreachable == Some(consumer) {
+                        continue;
+                    }
                     let started = LeaderStarted {
                         nonce: reading.nonce,
                         author: "me".into(),

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use common::args::{KafkaArgs, TelemetryArgs};
 use common::rate::BytesPerSecond;
 
-use crate::chaos::run::ChaosPlan;
+use crate::chaos::run::{ChaosPlan, Mix};
 use crate::demo::run::DemoPlan;
 use crate::load::produce::LoadPlan;
 use crate::load::shape::{RatePlan, Shape};
@@ -216,9 +216,13 @@ pub struct ChaosArgs {
     #[arg(long, value_name = "DIR")]
     pub directory: PathBuf,
 
-    /// How many faults to do; from 20 on there is one of each kind
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// How many faults to do; from 22 on there is one of each kind
+    #[arg(long, default_value_t = 22, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub kills: u32,
+
+    /// Instead of a mix: have one process die at each place before and after a message, a write, a commit
+    #[arg(long, conflicts_with = "kills")]
+    pub crash_points: bool,
 
     /// Equal seeds give equal faults and records
     #[arg(long, default_value_t = 1)]
@@ -247,7 +251,10 @@ impl ChaosArgs {
         std::fs::create_dir_all(&self.directory)?;
         Ok(ChaosPlan {
             folder: self.directory.canonicalize()?,
-            faults: usize::try_from(self.kills).expect("32 bits fit"),
+            mix: match self.kills {
+                _ if self.crash_points => Mix::CrashPoints,
+                kills => Mix::Everything(usize::try_from(kills).expect("32 bits fit")),
+            },
             seed: self.seed,
             span: self.seconds.map(Duration::from_secs),
             partitions: self.partitions,

@@ -1,5 +1,7 @@
 //! IO. The services that are kept running, as a service manager does: a monitor and two orchestrators.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -89,9 +91,13 @@ impl Crew {
         for service in &mut self.services {
             if let Some(status) = service.process.as_mut().and_then(Process::status) {
                 let name = service.seat.name();
+                let pid = service.process.as_ref().map(Process::id);
+                let is_meant = pid.is_some_and(|pid| died_as_told(&self.plan.crash_points(), pid));
                 let last = service.process.take().map(|process| last_words(&process.output()));
                 let last = last.unwrap_or_default();
-                self.ended.push(format!("{name} with {}: {last}", ending(status)));
+                if !is_meant {
+                    self.ended.push(format!("{name} with {}: {last}", ending(status)));
+                }
                 service.start_at = now + START_PAUSE;
             }
             if service.process.is_none() && now >= service.start_at {
@@ -134,6 +140,13 @@ impl Crew {
         let statuses = Seat::ORCHESTRATORS.map(|seat| Some((seat, self.status(seat)?)));
         let leads = |(_, status): &(Seat, Value)| status["role"] == "leading";
         statuses.into_iter().flatten().find(leads)
+    }
+
+    /// Those that run, by their kind.
+    pub fn pids(&self) -> Vec<(&'static str, u32)> {
+        let kind = |seat| if seat == Seat::Monitor { "monitor" } else { "orchestrator" };
+        let running = self.services.iter();
+        running.filter_map(|one| Some((kind(one.seat), one.process.as_ref()?.id()))).collect()
     }
 
     /// Whether both orchestrators run.
@@ -181,8 +194,24 @@ fn command(plan: &SystemPlan, seat: Seat) -> anyhow::Result<Command> {
     let state = |name| plan.folder.join("state").join(name);
     Ok(match seat {
         Seat::Monitor => plan.monitor()?,
-        Seat::One => plan.orchestrator(&state("1"))?,
-        Seat::Two => plan.orchestrator(&state("2"))?,
+        Seat::One => mortal(plan, plan.orchestrator(&state("1"))?),
+        Seat::Two => mortal(plan, plan.orchestrator(&state("2"))?),
+    })
+}
+
+/// It dies where it is told to, and so do the consumers that it starts.
+fn mortal(plan: &SystemPlan, mut command: Command) -> Command {
+    command.env("CRASH_POINTS", plan.crash_points());
+    command
+}
+
+/// Whether it came to the place where it was to die.
+fn died_as_told(crash_points: &Path, pid: u32) -> bool {
+    let files = fs::read_dir(crash_points).into_iter().flatten().flatten();
+    let pid = pid.to_string();
+    files.filter_map(|file| file.file_name().into_string().ok()).any(|name| {
+        let mut parts = name.split('.');
+        parts.any(|part| part == pid)
     })
 }
 

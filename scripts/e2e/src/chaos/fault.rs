@@ -47,6 +47,10 @@ pub enum Kind {
     CutReset,
     /// A consumer's requests reach the broker, and no answer comes back until the end.
     CutOneWay,
+    /// A consumer dies at a chosen place: before or after a write, a put, a commit.
+    ConsumerCrashPoint,
+    /// The orchestrator that leads, or is about to, dies before or after one of its messages.
+    LeaderCrashPoint,
 }
 
 /// What cannot have two faults at a time.
@@ -62,7 +66,7 @@ pub enum Target {
 }
 
 impl Kind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::ConsumerKill,
         Self::ConsumerFreeze,
         Self::ConsumerTerm,
@@ -83,6 +87,8 @@ impl Kind {
         Self::CutHold,
         Self::CutReset,
         Self::CutOneWay,
+        Self::ConsumerCrashPoint,
+        Self::LeaderCrashPoint,
     ];
 
     /// As in the report.
@@ -108,6 +114,8 @@ impl Kind {
             Self::CutHold => "cut_hold",
             Self::CutReset => "cut_reset",
             Self::CutOneWay => "cut_one_way",
+            Self::ConsumerCrashPoint => "consumer_crash_point",
+            Self::LeaderCrashPoint => "leader_crash_point",
         }
     }
 
@@ -120,12 +128,14 @@ impl Kind {
             | Self::VolumeCorrupted
             | Self::CutHold
             | Self::CutReset
-            | Self::CutOneWay => Target::Consumer,
+            | Self::CutOneWay
+            | Self::ConsumerCrashPoint => Target::Consumer,
             Self::BrokerRestart => Target::Broker,
             Self::LeaderKill
             | Self::LeaderRestart
             | Self::LeaderFreeze
-            | Self::LeaderAndConsumerKill => Target::Leader,
+            | Self::LeaderAndConsumerKill
+            | Self::LeaderCrashPoint => Target::Leader,
             Self::MonitorKill => Target::Monitor,
             Self::VolumeFull | Self::VolumeReadOnly => Target::Volumes,
             Self::SinkFull | Self::SinkReadOnly => Target::Sink,
@@ -145,7 +155,9 @@ impl Kind {
             | Self::LeaderAndConsumerKill
             | Self::MonitorKill
             | Self::VolumeWiped
-            | Self::VolumeCorrupted => 0,
+            | Self::VolumeCorrupted
+            | Self::ConsumerCrashPoint
+            | Self::LeaderCrashPoint => 0,
             Self::ConsumerFreeze
             | Self::LeaderFreeze
             | Self::CutHold
@@ -182,7 +194,9 @@ impl Kind {
 
     /// How long a partition may be without an owner after this alone.
     pub fn limit(self) -> Duration {
-        Duration::from_secs(if self == Self::LeaderAndConsumerKill { 30 } else { 15 })
+        // What leads some leaders to their place is the death of a consumer.
+        let are_both_hit = matches!(self, Self::LeaderAndConsumerKill | Self::LeaderCrashPoint);
+        Duration::from_secs(if are_both_hit { 30 } else { 15 })
     }
 
     /// Whether a folder has to be a file system of its own for it.

@@ -9,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 use common::clock::Clock;
 use rustix::process::Signal;
 
+use super::crash::crash;
 use super::crew::Seat;
 use super::fault::Kind;
 use super::leftovers::volume_of;
@@ -19,7 +20,7 @@ use crate::harness::patience::wait_until;
 use crate::harness::process::signal_process;
 
 /// How long a victim is looked for, and how long something may take to be put right again.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const GARBAGE: &[u8] = b"garbage\0\x01";
 
 /// Carries out one fault from its beginning to its end.
@@ -37,6 +38,7 @@ pub fn inflict(stage: &Stage, fault: &Planned) -> anyhow::Result<()> {
         Kind::LeaderKill | Kind::LeaderRestart => kill_leader(stage, kind),
         Kind::LeaderAndConsumerKill => leader_and_consumer(stage, pick),
         Kind::LeaderFreeze => freeze_leader(stage),
+        Kind::ConsumerCrashPoint | Kind::LeaderCrashPoint => crash(stage, kind, pick),
         Kind::MonitorKill => {
             let kill = || stage.crew().kill(Seat::Monitor, kind.absence());
             for_a_while(stage, kind, kill, || Ok(()))
@@ -74,7 +76,7 @@ pub fn inflict(stage: &Stage, fault: &Planned) -> anyhow::Result<()> {
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     Clock.timestamp().0
 }
 
@@ -220,7 +222,7 @@ fn freeze_leader(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// Who leads, once there is another that could.
-fn leading(stage: &Stage) -> anyhow::Result<Seat> {
+pub(super) fn leading(stage: &Stage) -> anyhow::Result<Seat> {
     let found = || {
         let mut crew = stage.crew();
         if !crew.has_standby() {
@@ -232,7 +234,7 @@ fn leading(stage: &Stage) -> anyhow::Result<Seat> {
 }
 
 /// A consumer that owns something and that nothing is being done to: nobody else gets it meanwhile.
-fn victim(stage: &Stage, pick: u64) -> anyhow::Result<u32> {
+pub(super) fn victim(stage: &Stage, pick: u64) -> anyhow::Result<u32> {
     let found = || {
         let seen = stage.follower.seen();
         let mut busy = stage.busy();
@@ -247,6 +249,6 @@ fn victim(stage: &Stage, pick: u64) -> anyhow::Result<u32> {
     wait_until("a consumer owns something", PATIENCE, found).map_err(|error| anyhow!(error))
 }
 
-fn release(stage: &Stage, pid: u32) {
+pub(super) fn release(stage: &Stage, pid: u32) {
     stage.busy().remove(&pid);
 }

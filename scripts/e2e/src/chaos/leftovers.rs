@@ -60,7 +60,8 @@ fn copy(folder: &Path, into: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn consumers(plan: &SystemPlan) -> Vec<u32> {
+/// The consumers of this run that live, by their pids.
+pub fn consumers(plan: &SystemPlan) -> Vec<u32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid| volume_of(*pid, plan).is_some()).collect()

@@ -3,11 +3,12 @@
 //! ```text
 //!  fault ──> schedule ──> inflict ──> owners ──> judge ──> report      run wires them
 //!  pure       pure          IO         pure      pure      pure          IO
-//!                            │
-//!             crew, proxy, sockets, room, letters: what faults are done to; leftovers      IO
+//!                            ├── crash, at one of crash_points
+//!             crew, proxy, sockets, room, letters: what faults are done to; leftovers, memory      IO
 //! ```
 
 pub mod fault;
+pub mod crash_points;
 pub mod schedule;
 pub mod owners;
 pub mod judge;
@@ -19,6 +20,8 @@ pub mod proxy;
 pub mod crew;
 pub mod letters;
 pub mod leftovers;
+pub mod memory;
 pub mod stage;
 pub mod inflict;
+mod crash;
 pub mod run;

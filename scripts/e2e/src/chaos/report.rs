@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::fault::Kind;
 use super::judge::{self, Blow, Cause, Gap};
+use super::memory::Peaks;
 use super::owners::{Pause, Reading};
 use crate::latency::{Histogram, Milliseconds};
 use crate::verify::report::Report as Verification;
@@ -56,6 +57,8 @@ pub struct ChaosReport {
     pub move_gap_ms: Milliseconds,
     /// The longest time in which a partition that stayed was not read, to the second.
     pub stayed_gap_ms: u64,
+    /// The most memory that one process of each service held, in MiB.
+    pub memory_max_mib: Peaks,
     /// Services that ended though nobody had ended them.
     pub ended: Vec<String>,
     /// Faults that could not be done, and why.
@@ -78,6 +81,7 @@ pub struct Observed<'a> {
     pub pauses: &'a [Pause],
     pub blows: &'a [Blow],
     pub moves: &'a Moves,
+    pub memory: &'a Peaks,
     pub verification: &'a Verification,
     pub services_ended: &'a [String],
     pub left_out: &'a [(Kind, String)],
@@ -106,6 +110,7 @@ impl ChaosReport {
             takeovers: observed.moves.takeovers(),
             move_gap_ms: observed.moves.gaps().into(),
             stayed_gap_ms: judge::pause_max_ms(observed.pauses, observed.blows),
+            memory_max_mib: observed.memory.clone(),
             ended: observed.services_ended.to_vec(),
             left_out: observed
                 .left_out
@@ -251,6 +256,9 @@ impl fmt::Display for ChaosReport {
         let Self { moves, takeovers, move_gap_ms, stayed_gap_ms, .. } = self;
         writeln!(f, "moves          {moves}, {takeovers} takeovers; not read {move_gap_ms}")?;
         writeln!(f, "stayed         not read for {stayed_gap_ms} ms at most")?;
+        let memory =
+            self.memory_max_mib.iter().map(|(service, mib)| format!("{service} {mib} MiB"));
+        writeln!(f, "memory         {} at most", memory.collect::<Vec<_>>().join(", "))?;
         for (heading, sentences) in [
             ("ended by itself", &self.ended),
             ("left out", &self.left_out),
@@ -304,6 +312,7 @@ mod tests {
             pauses: &[],
             blows,
             moves: &Moves::default(),
+            memory: &Peaks::from([("consumer", 90)]),
             verification: &Verification { topics: vec![topic], unnamed_dead_letters: 0 },
             services_ended: &[],
             left_out: &[(Kind::SinkFull, "mounts are not permitted here".into())],

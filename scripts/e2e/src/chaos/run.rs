@@ -17,8 +17,9 @@ use super::crew::Crew;
 use super::inflict::inflict;
 use super::leftovers;
 use super::letters::Letters;
+use super::memory::{self, Peaks};
 use super::report::{ChaosReport, Observed};
-use super::schedule::{At, Planned, schedule};
+use super::schedule::{At, Planned, each_crash_point, schedule};
 use super::stage::{Ground, Stage};
 use crate::harness::patience::wait_until;
 use crate::harness::system::SystemPlan;
@@ -32,11 +33,12 @@ use crate::verify::wait::until_stored;
 use crate::watch::follow::{Followed, Follower};
 
 const PREFIX: &str = "data-engineering";
-const TOPIC: &str = "orders";
+pub(super) const TOPIC: &str = "orders";
 /// How many consumers' capacities the load is at its peak.
 const PEAK_CONSUMERS: u64 = 4;
 const CYCLE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 const START_WITHIN: Duration = Duration::from_secs(120);
 /// Whoever has not recovered by then is not waited for any longer.
 const RECOVER_WITHIN: Duration = Duration::from_secs(90);
@@ -47,13 +49,22 @@ const STORE_WITHIN: Duration = Duration::from_secs(120);
 pub struct ChaosPlan {
     /// For Kafka, the lake, logs and state.
     pub folder: PathBuf,
-    pub faults: usize,
+    pub mix: Mix,
     pub seed: u64,
     /// Faults are spread over this time; `None`: each waits until the one before is recovered from.
     pub span: Option<Duration>,
     pub partitions: u32,
     /// At the peak.
     pub rate: BytesPerSecond,
+}
+
+/// Which faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mix {
+    /// So many, of all kinds.
+    Everything(usize),
+    /// One process dies at each of the places where it can be told to.
+    CrashPoints,
 }
 
 /// Runs it; the report says whether all went well.
@@ -64,7 +75,10 @@ pub fn run(plan: &ChaosPlan) -> anyhow::Result<ChaosReport> {
     if let Some(refused) = &ground.refused {
         say(&format!("no folder will be full or read-only: {refused}"));
     }
-    let faults = schedule(plan.seed, plan.faults, &ground.kinds(), plan.span);
+    let faults = match plan.mix {
+        Mix::Everything(count) => schedule(plan.seed, count, &ground.kinds(), plan.span),
+        Mix::CrashPoints => each_crash_point(plan.seed, plan.span),
+    };
     ground.create_topic(TOPIC, plan.partitions)?;
     let load = Load::new(&ground.config, load_plan(plan))?;
     let stage = set(plan, ground, &shutdown)?;
@@ -74,7 +88,7 @@ pub fn run(plan: &ChaosPlan) -> anyhow::Result<ChaosReport> {
     say("waiting until every partition is read and stored");
     let began = Clock.timestamp().0;
     wait_until_flowing(&stage, plan.partitions, &shutdown)?;
-    perform(&stage, plan, &faults, &shutdown)?;
+    let memory = perform(&stage, plan, &faults, &shutdown)?;
     let ended = Clock.timestamp().0;
     let (readings, pauses, blows) = {
         let seen = stage.follower.seen();
@@ -97,6 +111,7 @@ pub fn run(plan: &ChaosPlan) -> anyhow::Result<ChaosReport> {
             pauses: &pauses,
             blows: &blows,
             moves: seen.fleet.moves(),
+            memory: &memory,
             verification,
             services_ended: crew.ended(),
             left_out: &left_out,
@@ -203,12 +218,14 @@ fn perform(
     plan: &ChaosPlan,
     faults: &[Planned],
     shutdown: &Shutdown,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Peaks> {
     let running = AtomicUsize::new(0);
-    let mut show = Show { began: Clock.now(), calm: None, number: 0 };
+    let began = Clock.now();
+    let mut show = Show { began, calm: None, number: 0, memory: Peaks::new(), measured_at: began };
     thread::scope(|scope| {
         loop {
             stage.crew().supervise()?;
+            show.measure(stage);
             let is_idle = running.load(Ordering::SeqCst) == 0;
             if is_idle {
                 show.look(stage, plan.partitions);
@@ -224,7 +241,7 @@ fn perform(
                         running.fetch_sub(1, Ordering::SeqCst);
                     });
                 }
-                None if is_idle && show.calm.is_some() => return Ok(()),
+                None if is_idle && show.calm.is_some() => return Ok(show.memory),
                 Some(_) | None => {}
             }
             thread::sleep(LOOK_EVERY);
@@ -238,9 +255,22 @@ struct Show {
     /// Since when everything has recovered, or is not waited for any longer.
     calm: Option<Moment>,
     number: usize,
+    memory: Peaks,
+    measured_at: Moment,
 }
 
 impl Show {
+    fn measure(&mut self, stage: &Stage) {
+        if Clock.now().saturating_since(self.measured_at) < MEASURE_EVERY {
+            return;
+        }
+        self.measured_at = Clock.now();
+        let consumers = leftovers::consumers(&stage.plan).into_iter().map(|pid| ("consumer", pid));
+        for (service, pid) in stage.crew().pids().into_iter().chain(consumers) {
+            memory::look(&mut self.memory, service, pid);
+        }
+    }
+
     fn look(&mut self, stage: &Stage, partitions: u32) {
         let Some(since) = stage.follower.seen().lifted_last() else { return };
         let now = Clock.timestamp().0;

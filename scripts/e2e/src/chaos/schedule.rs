@@ -7,6 +7,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::crash_points::count;
 use super::fault::{Kind, Target};
 
 /// Between two faults of one target, and between calm and the next fault.
@@ -62,6 +63,20 @@ pub fn schedule(seed: u64, count: usize, kinds: &[Kind], span: Option<Duration>)
     planned
 }
 
+/// Every place at which a process can be told to die, in an order of the seed.
+pub fn each_crash_point(seed: u64, span: Option<Duration>) -> Vec<Planned> {
+    let kinds = [Kind::ConsumerCrashPoint, Kind::LeaderCrashPoint];
+    let mut places: Vec<(Kind, u64)> =
+        kinds.into_iter().flat_map(|kind| (0..count(kind)).map(move |pick| (kind, pick))).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    places.shuffle(&mut rng);
+    let mut planned = schedule(seed, places.len(), &[Kind::LeaderCrashPoint], span);
+    for (fault, (kind, pick)) in planned.iter_mut().zip(places) {
+        (fault.kind, fault.pick) = (kind, pick);
+    }
+    planned
+}
+
 /// A moment within the `number`-th of `count` equal parts of `span`.
 fn slot(span: Duration, number: usize, count: usize, part_permille: u32) -> Duration {
     let (number, count) =
@@ -83,6 +98,8 @@ fn reserve(free_at: &mut BTreeMap<Target, Duration>, kind: Kind, at: Duration) -
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const SPAN: Duration = Duration::from_secs(300);
@@ -125,6 +142,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_crash_point_has_its_turn_once() {
+        let planned = each_crash_point(3, Some(SPAN));
+        let places: BTreeSet<_> = planned.iter().map(|fault| (fault.kind, fault.pick)).collect();
+        let all = count(Kind::ConsumerCrashPoint) + count(Kind::LeaderCrashPoint);
+        assert_eq!((places.len(), planned.len()), (usize::try_from(all).unwrap(), places.len()));
     }
 
     #[test]

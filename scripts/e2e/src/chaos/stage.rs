@@ -57,7 +57,7 @@ impl Ground {
     /// Starts the broker with a second listener, which it advertises as the proxy.
     pub fn prepare(folder: &Path) -> anyhow::Result<Self> {
         let (state, lake) = (folder.join("state"), folder.join("lake"));
-        for folder in [&state, &lake] {
+        for folder in [&state, &lake, &folder.join("crash-points")] {
             fs::create_dir_all(folder)
                 .with_context(|| format!("failed to create {}", folder.display()))?;
         }

@@ -6,3 +6,4 @@ pub mod process;
 pub mod http;
 pub mod system;
 pub mod kafka;
+pub mod kubernetes;

@@ -112,6 +112,11 @@ impl SystemPlan {
         Ok(command)
     }
 
+    /// Where places are named at which processes are to die.
+    pub fn crash_points(&self) -> PathBuf {
+        self.folder.join("crash-points")
+    }
+
     /// Runs a command of the orchestrator to its end, as a person would type it.
     pub fn tell(&self, arguments: &[&str]) -> Result<(), SystemError> {
         let mut command = self.command("orchestrator")?;
@@ -189,6 +194,14 @@ impl System {
         let url = format!("http://{}/status", service.address);
         let page = self.http.get(&url).map_err(|source| SystemError::Http { source })?;
         serde_json::from_str(&page.text).map_err(|source| SystemError::Status { source })
+    }
+
+    /// The page `/metrics` of the orchestrator.
+    pub fn metrics(&self) -> Result<String, SystemError> {
+        let service = self.orchestrator.as_ref().ok_or(SystemError::NoOrchestrator)?;
+        let url = format!("http://{}/metrics", service.address);
+        let page = self.http.get(&url).map_err(|source| SystemError::Http { source })?;
+        Ok(page.text)
     }
 
     /// Looks at the status until it is as wanted; `judge` says what is missing.

@@ -1,5 +1,7 @@
 //! Monitor, orchestrator and consumers on a stage, with times short enough for a test.
 
+use std::cell::RefCell;
+
 use common::identity::{ConsumerId, Incarnation};
 use common::messages::snapshot::Ownership;
 use common::partition::TopicPartition;
@@ -85,6 +87,27 @@ impl Crew {
             }
             Err(format!("{count} of {} serve", status.consumers.len()))
         });
+    }
+
+    /// Looks at how many consumers there are until `is_over`; the fewest and the most.
+    pub(crate) fn wait_for_range(
+        &self,
+        mut is_over: impl FnMut(&Self, &Status) -> bool,
+    ) -> (usize, usize) {
+        let range = RefCell::new((usize::MAX, 0));
+        let is_over = RefCell::new(&mut is_over);
+        self.wait_for("it is over", |status| {
+            let (fewest, most) = *range.borrow();
+            let count = status.consumers.len();
+            range.replace((fewest.min(count), most.max(count)));
+            if is_over.borrow_mut()(self, status) { Ok(()) } else { Err(format!("{count}")) }
+        });
+        range.into_inner()
+    }
+
+    /// Writes to the topic of measurements.
+    pub(crate) fn publish(&self, values: &[&[u8]]) {
+        self.stage.send(&self.stage.topic("monitor"), 0, values);
     }
 
     /// Waits until everything that `consumer` holds has been stored further than before.

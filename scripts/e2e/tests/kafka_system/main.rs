@@ -15,4 +15,5 @@ mod cut;
 mod deaths;
 mod growth;
 mod orders;
+mod measurements;
 mod readers;

@@ -38,6 +38,7 @@ impl World {
             110..124 => self.monitor.change(&mut self.outside),
             124..125 => self.monitor.away_until = self.later(30),
             150..162 => self.cut(),
+            162..165 => self.lose_partition_leader(),
             125..150 => forge::forge(&mut self.outside),
             _ => {}
         }
@@ -91,6 +92,14 @@ impl World {
             1 => self.outside.network.cut(pid, now..now, deaf),
             _ => self.outside.network.cut(pid, from..until, deaf),
         }
+    }
+
+    /// A consumer's partition of the controller topic can be neither written nor read for a while.
+    fn lose_partition_leader(&mut self) {
+        let until = self.later(60);
+        let consumer = ConsumerId(self.outside.rng.random_range(1..=CONSUMERS));
+        note(None, || format!("the partition of {consumer} has no leader until {until:?}"));
+        self.outside.kafka.leaderless = (consumer, until);
     }
 
     fn drain(&mut self) {

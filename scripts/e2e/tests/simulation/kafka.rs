@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use common::identity::TopicId;
+use common::identity::{ConsumerId, TopicId};
 use common::kafka::reader::TopicRecord;
 use common::kafka::wire::cluster::{Cluster, Partition, Topic as Described};
 use common::messages::Message;
 use common::messages::chunk::CHUNK;
 use common::messages::codec::{EVENT_TYPE, decode};
+use common::moment::Moment;
 use common::partition::TopicPartition;
 use consumer::inbox::Envelope;
 use consumer::sink::Committed;
@@ -58,6 +59,8 @@ pub(crate) struct Kafka {
     pub(crate) service: Vec<(String, Option<String>)>,
     pub(crate) topics: BTreeMap<String, Topic>,
     pub(crate) committed: BTreeMap<TopicPartition, Committed>,
+    /// A partition of the controller topic has no leader until then.
+    pub(crate) leaderless: (ConsumerId, Moment),
     topics_made: u128,
 }
 
@@ -73,6 +76,7 @@ impl Kafka {
             service: vec![],
             topics: BTreeMap::new(),
             committed: BTreeMap::new(),
+            leaderless: (ConsumerId(1), Moment::default()),
             topics_made: 1,
         }
     }
@@ -109,6 +113,12 @@ impl Kafka {
         };
         let topics = self.topics.iter().map(describe).collect();
         Cluster { topics, ..Cluster::default() }
+    }
+
+    /// Until when a partition can be neither written nor read, if it cannot be.
+    pub(crate) fn held_up_until(&self, to: Destination, now: Moment) -> Option<Moment> {
+        let (consumer, until) = self.leaderless;
+        (to == Destination::Consumer(consumer) && now < until).then_some(until)
     }
 
     /// Appends a record to one of our own topics and returns the offset after it.

@@ -28,6 +28,7 @@ mod world;
 mod faults;
 mod settle;
 mod single_faults;
+mod outages;
 
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
@@ -55,7 +56,8 @@ const REMEMBERED: [u64; 0] = [];
 struct Outcome {
     seen: Seen,
     settled_in: Duration,
-    /// For how long a partition was without an owner, by what had happened.
+    /// For how long a partition was without an owner, by what had happened; after an outage, until
+    /// all was well.
     unowned: BTreeMap<Fault, Duration>,
     failures: Vec<(u64, Violation)>,
 }
@@ -84,6 +86,7 @@ fn run(seed: u64) -> Result<Outcome, Violation> {
         match seed % 8 {
             0 => world.stay_still(),
             1 | 2 => unowned.extend([world.suffer_one_fault()]),
+            3 => unowned.extend([world.suffer_an_outage()]),
             _ => {}
         }
         Outcome { seen: world.seen(), settled_in, unowned, failures: vec![] }

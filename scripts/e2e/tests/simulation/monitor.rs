@@ -37,7 +37,10 @@ impl Monitor {
 
     pub(crate) fn turn(&mut self, outside: &mut Outside) -> Option<Input> {
         let now = outside.now;
-        if self.away_until > now || now.saturating_since(self.measured_at) < INTERVAL {
+        if outside.are_brokers_away()
+            || self.away_until > now
+            || now.saturating_since(self.measured_at) < INTERVAL
+        {
             return None;
         }
         self.measured_at = now;

@@ -49,6 +49,8 @@ struct Flight<T> {
     /// The process that sent it, and that hears of it.
     pid: u32,
     what: T,
+    /// It has not left who sends it.
+    is_held: bool,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl Network {
             let before = self.there.iter().filter(|flight| flight.pid == pid);
             due = before.map(|flight| flight.due).fold(due, Moment::max);
         }
-        self.there.push(Flight { due, pid, what });
+        self.there.push(Flight { due, pid, what, is_held: false });
     }
 
     fn delay(&self, rng: &mut ChaCha8Rng) -> Duration {
@@ -123,6 +125,11 @@ impl Network {
         Some((flight.pid, flight.what))
     }
 
+    /// It arrives later.
+    pub(crate) fn hold(&mut self, pid: u32, what: Parcel, due: Moment) {
+        self.there.push(Flight { due, pid, what, is_held: true });
+    }
+
     pub(crate) fn answer(&mut self, pid: u32, what: Receipt, now: Moment, rng: &mut ChaCha8Rng) {
         if self.is_bad && rng.random_ratio(1, 12) {
             return; // It was done, and nobody hears of it.
@@ -131,7 +138,7 @@ impl Network {
         if !matches!(what, Receipt::Put { .. }) {
             due = self.deaf.get(&pid).copied().unwrap_or_default().max(due);
         }
-        self.back.push(Flight { due, pid, what });
+        self.back.push(Flight { due, pid, what, is_held: false });
     }
 
     /// What comes back now to a process that can hear.
@@ -146,9 +153,10 @@ impl Network {
         Some((flight.pid, flight.what))
     }
 
-    /// Nobody is left to hear.
+    /// Nobody is left to hear, or to go on sending.
     pub(crate) fn forget(&mut self, pid: u32) {
         self.back.retain(|flight| flight.pid != pid);
+        self.there.retain(|flight| flight.pid != pid || !flight.is_held);
     }
 
     /// How much is on its way.

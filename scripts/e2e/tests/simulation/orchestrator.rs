@@ -127,6 +127,7 @@ impl Orchestrator {
             return;
         }
         match outside.rng.random_range(0..8) {
+            _ if outside.are_brokers_away() => {}
             0 | 1 => self.read_requests(processes, outside),
             2 => self.read_service(processes, outside),
             3 => self.ask(processes, outside),
@@ -205,10 +206,11 @@ impl Orchestrator {
     fn take_over(&mut self, processes: &mut Processes, outside: &mut Outside) {
         let author = format!("orchestrator {}", self.pid);
         let Some(taking_over) = &mut self.taking_over else { return };
-        if let Some(read) = taking_over.turn(&author, outside) {
-            self.taking_over = None;
-            outside.seen.take_overs += 1;
-            self.take(Input::Commands(read), processes, outside);
+        if let Some(input) = taking_over.turn(&author, outside) {
+            if taking_over.is_over() || matches!(input, Input::Reachable { .. }) {
+                self.taking_over = None;
+            }
+            self.take(input, processes, outside);
         }
     }
 
@@ -251,7 +253,9 @@ impl Orchestrator {
     fn execute(&mut self, action: Action, processes: &mut Processes, outside: &mut Outside) {
         match action {
             Action::Write { to, message } => self.write(to, message, outside),
-            Action::TakeOver(reading) => self.taking_over = Some(TakingOver::new(reading)),
+            Action::TakeOver(reading) => {
+                self.taking_over = Some(TakingOver::new(reading, outside.now));
+            }
             Action::ReadEvents { generation, from } => {
                 let next = usize::try_from(from.unwrap_or(0)).unwrap();
                 self.events = Some((generation, Reading { next, ..Reading::default() }));
@@ -280,6 +284,7 @@ impl Orchestrator {
                 outside.seen.deposed += 1;
                 (self.taking_over, self.events) = (None, None);
             }
+            Note::Renews => outside.seen.renewals += 1,
             Note::Moved { from, to, .. } => outside.seen.moves += u64::from(*from != Some(*to)),
             Note::IncarnationEnded { .. } => outside.seen.ended += 1,
             Note::Malformed { .. } => outside.seen.refused += 1,

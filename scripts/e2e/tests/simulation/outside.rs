@@ -24,6 +24,9 @@ pub(crate) struct Outside {
     pub(crate) calendar_ms: i64,
     /// Whether openings may fail.
     pub(crate) is_sink_bad: bool,
+    /// Until then the sink answers nobody, or the brokers do not.
+    pub(crate) sink_back_at: Moment,
+    pub(crate) brokers_back_at: Moment,
     /// Offsets that were reported as gone, from and to.
     pub(crate) gaps: BTreeMap<TopicPartition, Vec<(u64, u64)>>,
     pids: u32,
@@ -40,9 +43,28 @@ impl Outside {
             now: Moment::since_boot(Duration::from_secs(1_000)),
             calendar_ms: 0,
             is_sink_bad: true,
+            sink_back_at: Moment::default(),
+            brokers_back_at: Moment::default(),
             gaps: BTreeMap::new(),
             pids: 0,
         }
+    }
+
+    pub(crate) fn are_brokers_away(&self) -> bool {
+        self.now < self.brokers_back_at
+    }
+
+    /// Until when something cannot arrive, if it cannot.
+    pub(crate) fn held_up_until(&self, parcel: &Parcel) -> Option<Moment> {
+        let back_at = match parcel {
+            Parcel::Put { .. } => Some(self.sink_back_at),
+            Parcel::Commit { .. } => Some(self.brokers_back_at),
+            Parcel::Record { to, .. } => {
+                let leader_back_at = self.kafka.held_up_until(*to, self.now);
+                leader_back_at.max(Some(self.brokers_back_at))
+            }
+        };
+        back_at.filter(|back_at| self.now < *back_at)
     }
 
     pub(crate) fn next_pid(&mut self) -> u32 {

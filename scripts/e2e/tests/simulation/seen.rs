@@ -28,6 +28,8 @@ macro_rules! seen {
 seen! {
     reigns,
     take_overs,
+    partial_take_overs,
+    renewals,
     deposed,
     plans,
     moves,

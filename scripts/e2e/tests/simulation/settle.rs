@@ -19,8 +19,9 @@ const PLANS_MAX: u64 = 4;
 /// Records of our own topics in a second, on the average of a history.
 const RECORDS_PER_SECOND_MAX: u64 = 60;
 const UNDER_WAY_MAX: usize = 500;
-/// Leases, silences and pauses after failed openings are over by then.
-const CONVERGENCE: Duration = Duration::from_secs(120);
+/// A leader is missed, and then a lease, and then a consumer that does not start; after an outage alone it takes
+/// 15 s: `outages`.
+const CONVERGENCE: Duration = Duration::from_secs(75);
 
 impl World {
     /// The faults end: everything must reach its place (I7), and what was written must be stored and
@@ -75,6 +76,7 @@ impl World {
         self.create_topic_anew();
         self.outside.network.heal(self.outside.now);
         self.outside.is_sink_bad = false;
+        self.outside.kafka.leaderless.1 = self.outside.now;
         self.monitor.away_until = Moment::default();
         for process in self.processes.values_mut() {
             process.frozen_until = Moment::default();

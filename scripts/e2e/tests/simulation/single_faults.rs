@@ -13,7 +13,7 @@ use super::history::{Invariant, broken, note};
 use super::world::World;
 
 /// Everybody gets something done so often that no time is lost by the simulation itself.
-const STEP_MS: u64 = 12;
+pub(super) const STEP_MS: u64 = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
@@ -22,9 +22,12 @@ pub(crate) enum Fault {
     Crash,
     LeaderCrash,
     BothCrash,
+    SinkAway,
+    BrokersAway,
 }
 
 impl Fault {
+    /// Those after which somebody has no owner.
     const ALL: [Self; 4] = [Self::Move, Self::Crash, Self::LeaderCrash, Self::BothCrash];
 
     /// I6: how long a partition may be without an owner.
@@ -33,6 +36,7 @@ impl Fault {
             Self::Move | Self::LeaderCrash => 1,
             Self::Crash => 15,
             Self::BothCrash => 30,
+            Self::SinkAway | Self::BrokersAway => unreachable!("see `suffer_an_outage`"),
         })
     }
 
@@ -43,6 +47,7 @@ impl Fault {
             Self::Crash => 20,
             Self::LeaderCrash => 25,
             Self::BothCrash => 35,
+            Self::SinkAway | Self::BrokersAway => unreachable!("see `suffer_an_outage`"),
         })
     }
 }
@@ -75,6 +80,13 @@ impl World {
         (fault, longest)
     }
 
+    pub(super) fn kill_a_reader(&mut self) {
+        let readers = self.processes.values().filter(|process| process.reads_anything());
+        let readers: Vec<_> = readers.map(|process| process.pid).collect();
+        let index = self.outside.rng.random_range(0..readers.len());
+        self.kill_process(readers[index]);
+    }
+
     fn inflict_one(&mut self, fault: Fault, partitions: &[TopicPartition]) {
         if matches!(fault, Fault::LeaderCrash | Fault::BothCrash) {
             let leader = self.orchestrators.iter().flatten().find(|o| o.is_leading());
@@ -83,10 +95,7 @@ impl World {
             self.end_orchestrator(home, back_at);
         }
         if matches!(fault, Fault::Crash | Fault::BothCrash) {
-            let readers = self.processes.values().filter(|process| process.reads_anything());
-            let readers: Vec<_> = readers.map(|process| process.pid).collect();
-            let index = self.outside.rng.random_range(0..readers.len());
-            self.kill_process(readers[index]);
+            self.kill_a_reader();
         }
         if fault == Fault::Move {
             let partition = &partitions[self.outside.rng.random_range(0..partitions.len())];

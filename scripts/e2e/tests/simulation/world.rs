@@ -149,6 +149,10 @@ impl World {
     fn deliver(&mut self) {
         let now = self.outside.now;
         while let Some((pid, parcel)) = self.outside.network.arrived(now) {
+            if let Some(until) = self.outside.held_up_until(&parcel) {
+                self.hold_up(pid, parcel, until);
+                continue;
+            }
             if let Some(receipt) = self.arrive(pid, parcel) {
                 let Outside { network, rng, .. } = &mut self.outside;
                 network.answer(pid, receipt, now, rng);
@@ -165,6 +169,16 @@ impl World {
         }
         for (pid, receipt) in heard {
             self.hand_back(pid, receipt);
+        }
+    }
+
+    /// It waits in the memory of who sent it: if that dies, it is gone. Heartbeats are not sent late.
+    fn hold_up(&mut self, pid: u32, parcel: Parcel, until: Moment) {
+        let lives = self.processes.contains_key(&pid)
+            || self.orchestrators.iter().flatten().any(|orchestrator| orchestrator.pid == pid);
+        let is_late = matches!(parcel, Parcel::Record { said: Said::Heartbeat { .. }, .. });
+        if lives && !is_late {
+            self.outside.network.hold(pid, parcel, until);
         }
     }
 

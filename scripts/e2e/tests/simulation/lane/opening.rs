@@ -14,6 +14,9 @@ use super::{Asked, Hands, Lane, Phase, Writer};
 
 impl Lane {
     pub(super) fn ask(&mut self, hands: &mut Hands<'_>, outside: &mut Outside) -> Option<Event> {
+        if outside.are_brokers_away() {
+            return None;
+        }
         let found = outside.kafka.log(self.partition());
         let Some((_, log)) = found.filter(|(id, _)| *id == self.opening.topic_id) else {
             return Some(self.failed_to_open("the topic was changed", hands, outside));
@@ -29,7 +32,8 @@ impl Lane {
         hands: &mut Hands<'_>,
         outside: &mut Outside,
     ) -> Option<Event> {
-        if outside.is_sink_bad && outside.rng.random_ratio(1, 20) {
+        let is_away = outside.now < outside.sink_back_at;
+        if is_away || outside.is_sink_bad && outside.rng.random_ratio(1, 20) {
             return Some(self.failed_to_open("the sink is away", hands, outside));
         }
         match self.try_open(asked, hands, outside) {

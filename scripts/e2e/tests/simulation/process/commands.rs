@@ -5,6 +5,7 @@ use common::messages::command::Assign;
 use common::term::{Generation, Term};
 use consumer::inbox::{Command, Envelope, LeaderSign, leader_sign};
 use consumer::ownership::{Event, LaneId};
+use orchestrator::conductor::action::Destination;
 
 use super::super::history::{Invariant, broken, note};
 use super::super::kafka::{Kafka, Payload, controller_topic_id};
@@ -35,6 +36,11 @@ impl Process {
     }
 
     pub(super) fn read_command(&mut self, outside: &mut Outside) {
+        let to = Destination::Consumer(self.consumer);
+        let is_away = outside.are_brokers_away();
+        if is_away || outside.kafka.held_up_until(to, outside.now).is_some() {
+            return;
+        }
         let log = &outside.kafka.controller[self.consumer.0 as usize];
         let Some(record) = log.get(self.cursor).cloned() else { return };
         self.cursor += 1;

@@ -134,7 +134,9 @@ impl Process {
     /// Returns the partition that it began to read, if it did.
     pub(crate) fn turn(&mut self, outside: &mut Outside) -> Option<TopicPartition> {
         if self.is_starting {
-            self.find_leader(&outside.kafka);
+            if !outside.are_brokers_away() {
+                self.find_leader(&outside.kafka);
+            }
             return None;
         }
         match outside.rng.random_range(0..8) {

@@ -1,0 +1,43 @@
+//! Pure. Brokers or sink away for a while, with somebody dying meanwhile: how long until all is well again?
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use super::history::{Invariant, broken, note};
+use super::single_faults::{Fault, STEP_MS};
+use super::world::World;
+
+/// I7: within this after they answer again everything is in its place.
+const CONVERGENCE_MAX: Duration = Duration::from_secs(15);
+const AWAY_MAX_SECS: u64 = 90;
+
+impl World {
+    /// I7, by one outage.
+    pub(crate) fn suffer_an_outage(&mut self) -> (Fault, Duration) {
+        let fault = if self.outside.rng.random() { Fault::SinkAway } else { Fault::BrokersAway };
+        let seconds = self.outside.rng.random_range(1..AWAY_MAX_SECS);
+        let back_at = self.outside.now + Duration::from_secs(seconds);
+        note(None, || format!("{fault:?} for {seconds} s"));
+        match fault {
+            Fault::BrokersAway => self.outside.brokers_back_at = back_at,
+            _ => self.outside.sink_back_at = back_at,
+        }
+        if self.outside.rng.random() {
+            self.kill_a_reader();
+        }
+        while self.outside.now < back_at {
+            self.go_on(STEP_MS);
+        }
+        note(None, || "they answer again".into());
+        loop {
+            self.go_on(STEP_MS);
+            let since = self.outside.now.saturating_since(back_at);
+            let Some((_, partition, text)) = self.unsettled() else { return (fault, since) };
+            if since > CONVERGENCE_MAX {
+                let text = format!("{since:?} after {fault:?} for {seconds} s: {text}");
+                broken(Invariant::I7, partition.as_ref(), text);
+            }
+        }
+    }
+}
