@@ -43,6 +43,7 @@ pub mod outbox;
 pub mod takeover;
 pub mod journal;
 pub mod state_dir;
+mod labels;
 pub mod metrics;
 pub mod narrate;
 pub mod execute;

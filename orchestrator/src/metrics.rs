@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicU64;
 
 use common::identity::ConsumerId;
 use common::kafka::client_events::ClientMetrics;
-use common::messages::event::{NoticeClass, RefusalClass};
 use common::messages::snapshot::Ownership;
 use common::metrics::Metrics;
 use common::partition::TopicPartition;
@@ -16,9 +15,10 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use crate::conductor::action::{FleetNote, Note, PlanningNote};
 use crate::decision::Decision;
+use crate::labels::{notice_word, refusal, standing_word};
 use crate::plan::snapshot::Hold;
 use crate::roster::End;
-use crate::status::{ConsumerStanding, PartitionStatus, RateTrust, Role, Status};
+use crate::status::{PartitionStatus, RateTrust, Role, Status};
 
 const GAP_BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0];
 const FROZEN: &str =
@@ -371,40 +371,4 @@ fn count(number: usize) -> i64 {
 
 fn partition_label(partition: &TopicPartition) -> PartitionLabel {
     PartitionLabel { topic: partition.topic().into(), partition: partition.partition() }
-}
-
-fn standing_word(standing: ConsumerStanding) -> &'static str {
-    match standing {
-        ConsumerStanding::Starting => "starting",
-        ConsumerStanding::Serving => "serving",
-        ConsumerStanding::Draining => "draining",
-        ConsumerStanding::Awaited => "awaited",
-        ConsumerStanding::Absent => "absent",
-        ConsumerStanding::Failing => "failing",
-        ConsumerStanding::Unreachable => "unreachable",
-        ConsumerStanding::ByHand => "by_hand",
-    }
-}
-
-fn refusal(class: RefusalClass) -> &'static str {
-    match class {
-        RefusalClass::UnknownKind => "unknown_kind",
-        RefusalClass::Malformed => "malformed",
-        RefusalClass::StaleGeneration => "stale_generation",
-        RefusalClass::OtherIncarnation => "other_incarnation",
-        RefusalClass::NotForConsumers => "not_for_consumers",
-    }
-}
-
-fn notice_word(class: NoticeClass) -> &'static str {
-    match class {
-        NoticeClass::Gap => "gap",
-        NoticeClass::PositionLost => "position_lost",
-        NoticeClass::TopicReplaced => "topic_replaced",
-        NoticeClass::ForeignCommit => "foreign_commit",
-        NoticeClass::Fenced => "fenced",
-        NoticeClass::LeaseLapsed => "lease_lapsed",
-        NoticeClass::Blocked => "blocked",
-        NoticeClass::StateSetAside => "state_set_aside",
-    }
 }
