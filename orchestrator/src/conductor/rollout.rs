@@ -104,11 +104,12 @@ impl Rollout {
             return None;
         }
         let is_well = |standing: &ConsumerStanding| match standing {
-            ConsumerStanding::Serving | ConsumerStanding::ByHand => true,
+            ConsumerStanding::Serving
+            | ConsumerStanding::ByHand
+            | ConsumerStanding::Unreachable => true,
             ConsumerStanding::Starting
             | ConsumerStanding::Draining
             | ConsumerStanding::Awaited
-            | ConsumerStanding::Unreachable
             | ConsumerStanding::Absent
             | ConsumerStanding::Failing => false,
         };
