@@ -130,8 +130,10 @@ need_rust() {
 
 # Distributions carry versions that are too old.
 need_kubernetes() {
-  local minor
-  minor=$(kubectl version --client 2>/dev/null | sed -n 's/.*v1\.\([0-9]*\)\..*/\1/p;q')
+  local said minor
+  # All of it is read first: whoever is not listened to ends with an error.
+  said=$(kubectl version --client 2>/dev/null) || said=
+  minor=$(sed -n 's/.*v1\.\([0-9]*\)\..*/\1/p;q' <<<"$said")
   [ "${minor:-0}" -ge 27 ] ||
     { say "kubectl 1.27 or newer is needed for the tests on Kubernetes: see https://kubernetes.io/docs/tasks/tools"; exit 1; }
   "$root/scripts/kubernetes.sh" ready || exit 1
