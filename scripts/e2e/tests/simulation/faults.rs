@@ -36,7 +36,10 @@ impl World {
             33..43 => self.overtake(),
             43..110 => self.ask(),
             110..124 => self.monitor.change(&mut self.outside),
-            124..125 => self.monitor.away_until = self.later(30),
+            124..125 => {
+                let back_at = self.later(30);
+                self.monitor.end(back_at);
+            }
             150..162 => self.cut(),
             162..165 => self.lose_partition_leader(),
             125..150 => forge::forge(&mut self.outside),

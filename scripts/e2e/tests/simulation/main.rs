@@ -1,4 +1,4 @@
-//! The real orchestrators and consumers, in one thread and in virtual time, on simulated brokers and a simulated sink.
+//! The real monitor, orchestrators and consumers, in one thread and in virtual time, on simulated brokers and a simulated sink.
 //!
 //! Each history is drawn from a seed. Two orchestrators with their fleets lead and depose one
 //! another; consumers die, freeze, wake and lose their volumes; messages, commits and puts are lost, repeated,

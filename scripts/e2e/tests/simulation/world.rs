@@ -83,8 +83,7 @@ impl World {
         self.outside.now = self.outside.now + passed;
         history::set_time(self.outside.now.as_duration());
         self.deliver();
-        let orchestrators = self.monitor.turn(&mut self.outside);
-        if let Some(measured) = orchestrators {
+        for measured in self.monitor.turn(&mut self.outside) {
             for orchestrator in self.orchestrators.iter_mut().flatten() {
                 orchestrator.measurements.push_back(measured.clone());
             }
