@@ -225,6 +225,10 @@ impl Reign {
             draining.into_iter().for_each(|consumer| self.workloads.stay(consumer));
             self.configuration_changed("the roll-out was stopped");
         }
+        // One that holds nothing, since it never came, gives no other reason to plan.
+        if let Some(Progress::Replaces { consumer, .. }) = progress {
+            self.configuration_changed(&format!("{consumer} runs with something old"));
+        }
         let note = |progress| planning_note(PlanningNote::RolledOut(progress));
         progress.map(note).into_iter().collect()
     }

@@ -308,6 +308,8 @@ impl Reign {
             Request::Drain(drain) => {
                 // An order of now, whatever became of an earlier one.
                 self.lifted.remove(&drain.consumer);
+                // One that holds nothing gives no other reason to plan.
+                self.configuration_changed(&format!("{} is to be drained", drain.consumer));
                 return;
             }
             Request::DryRun(_) => "a request to propose".into(),

@@ -131,6 +131,28 @@ fn a_roll_out_stops_at_a_new_consumer_that_does_not_come() {
     assert_eq!(stage.status().totals.consumers_created, 3);
 }
 
+/// Who never came goes once nobody needs it any more: the template is again what it was.
+#[test]
+fn a_roll_out_that_is_taken_back_leaves_nobody_behind() {
+    let mut stage = Stage::settled(4, 300);
+    let before = stage.owners();
+    let outdated = |numbers: &[u32]| FleetEvent::Outdated {
+        consumers: numbers.iter().copied().map(ConsumerId).collect(),
+    };
+    stage.has_no_place = true;
+    stage.see(outdated(&[1, 2]));
+    second_by_second(&mut stage, 5, 300);
+    let new = stage.status().consumers.iter().map(|found| found.consumer).max().unwrap();
+    assert_eq!(new, ConsumerId(3));
+    stage.see(waiting(new));
+    second_by_second(&mut stage, 62, 300);
+    assert_eq!(standing(&stage, new), Some(ConsumerStanding::Awaited));
+    stage.has_no_place = false;
+    stage.see(outdated(&[3]));
+    second_by_second(&mut stage, 5, 300);
+    assert_eq!((standing(&stage, new), stage.owners()), (None, before));
+}
+
 /// A pod may be removed by force when nothing can live in it, and not before its lease is over.
 #[test]
 fn a_pod_is_buried_after_its_lease() {
