@@ -144,11 +144,11 @@ impl ConsumerMetrics {
     }
 
     pub fn notice(&self, class: NoticeClass) {
-        self.notices.get_or_create(&ClassLabel { class: notice_label(class) }).inc();
+        self.notices.get_or_create(&ClassLabel { class: class.label() }).inc();
     }
 
     pub fn refusal(&self, class: RefusalClass) {
-        self.refusals.get_or_create(&ClassLabel { class: refusal_label(class) }).inc();
+        self.refusals.get_or_create(&ClassLabel { class: class.label() }).inc();
     }
 
     /// Counts attempts to use the sink that are repeated.
@@ -240,29 +240,6 @@ fn counter(metrics: &mut Metrics, name: &str, help: &str) -> Counter {
 /// For gauges, which are signed.
 pub fn gauge_value(value: impl TryInto<i64>) -> i64 {
     value.try_into().unwrap_or(i64::MAX)
-}
-
-fn notice_label(class: NoticeClass) -> &'static str {
-    match class {
-        NoticeClass::Gap => "gap",
-        NoticeClass::PositionLost => "position_lost",
-        NoticeClass::TopicReplaced => "topic_replaced",
-        NoticeClass::ForeignCommit => "foreign_commit",
-        NoticeClass::Fenced => "fenced",
-        NoticeClass::LeaseLapsed => "lease_lapsed",
-        NoticeClass::Blocked => "blocked",
-        NoticeClass::StateSetAside => "state_set_aside",
-    }
-}
-
-fn refusal_label(class: RefusalClass) -> &'static str {
-    match class {
-        RefusalClass::UnknownKind => "unknown_kind",
-        RefusalClass::Malformed => "malformed",
-        RefusalClass::StaleGeneration => "stale_generation",
-        RefusalClass::OtherIncarnation => "other_incarnation",
-        RefusalClass::NotForConsumers => "not_for_consumers",
-    }
 }
 
 #[cfg(test)]

@@ -181,6 +181,22 @@ pub enum NoticeClass {
     StateSetAside,
 }
 
+impl NoticeClass {
+    /// A word for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::PositionLost => "position_lost",
+            Self::TopicReplaced => "topic_replaced",
+            Self::ForeignCommit => "foreign_commit",
+            Self::Fenced => "fenced",
+            Self::LeaseLapsed => "lease_lapsed",
+            Self::Blocked => "blocked",
+            Self::StateSetAside => "state_set_aside",
+        }
+    }
+}
+
 /// A record on the consumer's own partition that changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
@@ -206,6 +222,19 @@ pub enum RefusalClass {
     OtherIncarnation,
     /// A kind that does not belong on this partition.
     NotForConsumers,
+}
+
+impl RefusalClass {
+    /// A word for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::UnknownKind => "unknown_kind",
+            Self::Malformed => "malformed",
+            Self::StaleGeneration => "stale_generation",
+            Self::OtherIncarnation => "other_incarnation",
+            Self::NotForConsumers => "not_for_consumers",
+        }
+    }
 }
 
 /// Written to a topic and read back: then everything written before it has been read.

@@ -1,7 +1,6 @@
 //! Pure. What happens, counted.
 
 use common::identity::ConsumerId;
-use common::messages::event::{NoticeClass, RefusalClass};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
@@ -50,8 +49,8 @@ impl OrchestratorMetrics {
             Note::Stuck { partition, .. } => {
                 self.stuck.get_or_create(&partition_label(partition)).inc();
             }
-            Note::Refused(said) => count(&self.refused, refusal(said.class), said.consumer),
-            Note::Notice(said) => count(&self.notices, notice_word(said.class), said.consumer),
+            Note::Refused(said) => count(&self.refused, said.class.label(), said.consumer),
+            Note::Notice(said) => count(&self.notices, said.class.label(), said.consumer),
             Note::Malformed { log, .. } => {
                 self.malformed.get_or_create(&ClassLabel { class: log.label() }).inc();
             }
@@ -103,27 +102,4 @@ impl OrchestratorMetrics {
 
 fn count(family: &Family<FaultLabel, Counter>, class: &'static str, consumer: ConsumerId) {
     family.get_or_create(&FaultLabel { class, consumer: consumer.0 }).inc();
-}
-
-fn refusal(class: RefusalClass) -> &'static str {
-    match class {
-        RefusalClass::UnknownKind => "unknown_kind",
-        RefusalClass::Malformed => "malformed",
-        RefusalClass::StaleGeneration => "stale_generation",
-        RefusalClass::OtherIncarnation => "other_incarnation",
-        RefusalClass::NotForConsumers => "not_for_consumers",
-    }
-}
-
-fn notice_word(class: NoticeClass) -> &'static str {
-    match class {
-        NoticeClass::Gap => "gap",
-        NoticeClass::PositionLost => "position_lost",
-        NoticeClass::TopicReplaced => "topic_replaced",
-        NoticeClass::ForeignCommit => "foreign_commit",
-        NoticeClass::Fenced => "fenced",
-        NoticeClass::LeaseLapsed => "lease_lapsed",
-        NoticeClass::Blocked => "blocked",
-        NoticeClass::StateSetAside => "state_set_aside",
-    }
 }
