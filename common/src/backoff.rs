@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
+use rand::{Rng, RngExt as _};
 
 /// Bounds of the delays between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,21 @@ pub struct BackoffPolicy {
     pub max: Duration,
     /// What a delay's upper bound is multiplied by after each failure.
     pub factor: u32,
+}
+
+impl BackoffPolicy {
+    /// The upper bound of the delay after so many failures in a row, the first one being 1.
+    pub fn bound(&self, failures: u32) -> Duration {
+        let factor = self.factor.saturating_pow(failures.saturating_sub(1));
+        self.initial.saturating_mul(factor).min(self.max)
+    }
+
+    /// How long to wait after so many failures in a row: between half of the bound and all of it.
+    pub fn delay(&self, failures: u32, rng: &mut impl Rng) -> Duration {
+        let bound = self.bound(failures);
+        let half = bound / 2;
+        half + rng.random_range(Duration::ZERO..=bound - half)
+    }
 }
 
 impl Default for BackoffPolicy {
@@ -29,23 +44,18 @@ impl Default for BackoffPolicy {
 pub struct Backoff {
     policy: BackoffPolicy,
     rng: ChaCha8Rng,
-    bound: Duration,
     failures: u32,
 }
 
 impl Backoff {
     pub fn new(policy: BackoffPolicy, rng: ChaCha8Rng) -> Self {
-        Self { policy, rng, bound: policy.initial.min(policy.max), failures: 0 }
+        Self { policy, rng, failures: 0 }
     }
 
-    /// Counts a failure and returns how long to wait before the next attempt: between half of the
-    /// present bound and all of it.
+    /// Counts a failure and returns how long to wait before the next attempt.
     pub fn next_delay(&mut self) -> Duration {
-        let bound = self.bound;
         self.failures = self.failures.saturating_add(1);
-        self.bound = bound.saturating_mul(self.policy.factor).min(self.policy.max);
-        let half = bound / 2;
-        half + self.rng.random_range(Duration::ZERO..=bound - half)
+        self.policy.delay(self.failures, &mut self.rng)
     }
 
     /// Failures since the last success, for callers that give up.
@@ -56,7 +66,6 @@ impl Backoff {
     /// To be called after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
-        self.bound = self.policy.initial.min(self.policy.max);
     }
 }
 

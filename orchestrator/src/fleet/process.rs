@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::time::Duration;
 
+use common::backoff::BackoffPolicy;
 use common::chain::Chain;
 use common::clock::Clock;
 use common::identity::ConsumerId;
 use common::messages::service::DeploymentEntry;
 use common::moment::Moment;
-use rand::RngExt as _;
 use rand::rngs::ChaCha8Rng;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -24,8 +24,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Whoever lives so long before it ends did not fail at once.
 const STABLE: Duration = Duration::from_secs(10);
-const RESTART_FIRST: Duration = Duration::from_millis(100);
-const RESTART_MAX: Duration = Duration::from_secs(30);
+const RESTART: BackoffPolicy =
+    BackoffPolicy { initial: Duration::from_millis(100), max: Duration::from_secs(30), factor: 2 };
 
 /// How long consumers are given to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,9 +159,7 @@ impl ProcessFleet {
     fn fail(&mut self, consumer: ConsumerId, member: &mut Member, reason: String, now: Moment) {
         let was_stable = now.saturating_since(member.started) >= STABLE;
         member.failures = if was_stable { 1 } else { member.failures + 1 };
-        let factor = 1_u32 << (member.failures - 1).min(16);
-        let longest = (RESTART_FIRST * factor).min(RESTART_MAX);
-        member.start_at = now + longest.mul_f64(self.rng.random_range(0.5..=1.0));
+        member.start_at = now + RESTART.delay(member.failures, &mut self.rng);
         let failures = member.failures;
         self.seen.push_back(FleetEvent::Failing { consumer, failures, reason });
     }

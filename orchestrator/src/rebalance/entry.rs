@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
+use common::backoff::BackoffPolicy;
 use common::identity::{ConsumerId, Incarnation, TopicId};
 use common::messages::command::{Assign, Source};
 use common::moment::Moment;
@@ -70,14 +71,15 @@ impl Failures {
     /// From this many on the partition counts as blocked.
     pub const BLOCKED: u32 = 3;
     /// What made opening fail may be over at any moment, and 15 s later all is to be read again.
-    const WAIT_MAX: Duration = Duration::from_secs(10);
+    const PAUSES: BackoffPolicy =
+        BackoffPolicy { initial: Duration::from_secs(1), max: Duration::from_secs(10), factor: 2 };
 
     /// Waits up to 1 s after the first failure, twice as long after each further one, at most 10 s.
     /// Partitions that failed together do not all come back at once.
     pub fn note(&mut self, partition: &TopicPartition, reason: &str, now: Moment) {
-        let longest = Duration::from_secs(1 << self.count.min(6)).min(Self::WAIT_MAX);
-        let wait = longest - (longest / 2).mul_f64(share(partition, self.count));
         self.count += 1;
+        let longest = Self::PAUSES.bound(self.count);
+        let wait = longest - (longest / 2).mul_f64(share(partition, self.count));
         self.reason = Some(reason.into());
         self.not_before = Some(now + wait);
     }

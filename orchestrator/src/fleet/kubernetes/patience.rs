@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use common::backoff::BackoffPolicy;
 use common::moment::Moment;
-use rand::{Rng, RngExt as _};
+use rand::Rng;
 
 use super::request::Target;
 
-const FIRST: Duration = Duration::from_millis(500);
-const MAX: Duration = Duration::from_secs(30);
+const PAUSES: BackoffPolicy =
+    BackoffPolicy { initial: Duration::from_millis(500), max: Duration::from_secs(30), factor: 2 };
 
 /// Which calls are on their way, and which rest.
 #[derive(Clone, Debug, Default)]
@@ -47,19 +48,15 @@ impl Patience {
     /// What was seen is old: what is there now is on its way.
     pub(super) fn conflict(&mut self, target: Target, now: Moment, rng: &mut impl Rng) {
         let call = self.calls.entry(target).or_default();
-        (call.is_on_its_way, call.not_before) = (false, now + FIRST.mul_f64(jitter(rng)));
+        (call.is_on_its_way, call.not_before) = (false, now + PAUSES.delay(1, rng));
     }
 
     pub(super) fn failed(&mut self, target: Target, now: Moment, rng: &mut impl Rng) {
         let call = self.calls.entry(target).or_default();
         call.failures += 1;
-        let pause = (FIRST * (1_u32 << (call.failures - 1).min(8))).min(MAX);
-        (call.is_on_its_way, call.not_before) = (false, now + pause.mul_f64(jitter(rng)));
+        let pause = PAUSES.delay(call.failures, rng);
+        (call.is_on_its_way, call.not_before) = (false, now + pause);
     }
-}
-
-fn jitter(rng: &mut impl Rng) -> f64 {
-    rng.random_range(0.5..1.0)
 }
 
 #[cfg(test)]
@@ -79,19 +76,19 @@ mod tests {
         let mut last = Duration::ZERO;
         for _ in 0..12 {
             assert!(patience.begin(target, now));
-            assert!(!patience.may_call(target, now + MAX), "it is on its way");
+            assert!(!patience.may_call(target, now + PAUSES.max), "it is on its way");
             patience.failed(target, now, &mut rng);
             let step = Duration::from_millis(50);
             let mut pause = Duration::ZERO;
             while !patience.may_call(target, now + pause) {
                 pause += step;
             }
-            assert!(pause * 4 > last && pause <= MAX, "{pause:?} after {last:?}");
+            assert!(pause * 4 > last && pause <= PAUSES.max, "{pause:?} after {last:?}");
             (now, last) = (now + pause, pause);
         }
-        assert!(last >= MAX / 2);
+        assert!(last >= PAUSES.max / 2);
         patience.done(target);
         patience.failed(target, now, &mut rng);
-        assert!(patience.may_call(target, now + FIRST));
+        assert!(patience.may_call(target, now + PAUSES.initial));
     }
 }
