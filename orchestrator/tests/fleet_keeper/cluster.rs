@@ -9,11 +9,12 @@ use common::term::Generation;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use orchestrator::conductor::input::Now;
 use orchestrator::fleet::kubernetes::desired::Group;
 use orchestrator::fleet::kubernetes::facts::{
     ClaimFacts, DeploymentFacts, EndedRun, Identity, MapFacts, PodFacts,
 };
-use orchestrator::fleet::kubernetes::keeper::{Keeper, KeeperSettings, Now};
+use orchestrator::fleet::kubernetes::keeper::{Keeper, KeeperSettings};
 use orchestrator::fleet::kubernetes::observed::{Change, News, NodeFacts, Observed};
 use orchestrator::fleet::kubernetes::request::{Grace, Kind, Outcome, Request, Target};
 use orchestrator::fleet::{ContainerRun, FleetCommand, FleetEvent};

@@ -12,10 +12,11 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{debug, info};
 
 use super::call::Caller;
-use super::keeper::{Keeper, KeeperSettings, Now};
+use super::keeper::{Keeper, KeeperSettings};
 use super::observed::{News, Observed};
 use super::request::{Outcome, Target};
 use super::watch::{Watched, start};
+use crate::conductor::input::Now;
 use crate::fleet::{FleetCommand, FleetDriver, FleetEvent};
 
 /// How often everything is compared although nothing was heard.

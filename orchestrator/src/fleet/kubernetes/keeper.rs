@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::chain::Chain;
 use common::identity::ConsumerId;
-use common::moment::{Moment, Timestamp};
+use common::moment::Moment;
 use common::term::Generation;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use rand::Rng;
@@ -30,6 +30,7 @@ use super::pods::Pods;
 use super::request::{Kind, Outcome, Request, Target};
 use super::template::Template;
 use super::workload::{Sight, Step, step};
+use crate::conductor::input::Now;
 use crate::fleet::{FleetCommand, FleetEvent, ProcessId};
 
 #[derive(Clone, Debug)]
@@ -57,13 +58,6 @@ pub struct Keeper {
     /// Those that would be made from something else by now, as it was told.
     outdated: BTreeSet<ConsumerId>,
     events: Vec<FleetEvent>,
-}
-
-/// By the clock that decides, and by the calendar.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Now {
-    pub moment: Moment,
-    pub timestamp: Timestamp,
 }
 
 impl Keeper {
