@@ -166,7 +166,7 @@ const ALLOWED: [&str; 25] = [
 ];
 
 /// What a stolen token must not do.
-const REFUSED: [&str; 28] = [
+const REFUSED: [&str; 29] = [
     "get secrets",
     "list secrets",
     "create secrets",
@@ -188,6 +188,7 @@ const REFUSED: [&str; 28] = [
     "update leases.coordination.k8s.io/another",
     "list leases.coordination.k8s.io",
     "watch leases.coordination.k8s.io",
+    "patch events.events.k8s.io",
     "delete leases.coordination.k8s.io/stowage-orchestrator",
     "create serviceaccounts --subresource=token",
     "patch roles.rbac.authorization.k8s.io",
