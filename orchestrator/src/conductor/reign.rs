@@ -120,13 +120,7 @@ impl Reign {
             operations: world.ledger.operations(),
             lifted: BTreeMap::new(),
             paces: Paces::default(),
-            capacities: Capacities::new(
-                CapacityPolicy {
-                    configured: world.settings.limits.capacity,
-                    factor: world.settings.capacity_factor,
-                },
-                saved(world, CAPACITIES).unwrap_or_default(),
-            ),
+            capacities: capacities(world),
             expansion: Expansion::default(),
             care: Care::new(now.moment),
             held: None,
@@ -344,6 +338,13 @@ impl Reign {
         let known = self.commands_next.entry(consumer).or_default();
         *known = next.max(*known);
     }
+}
+
+/// What is known of consumers: as configured, and as the last snapshot keeps it.
+fn capacities(world: &World) -> Capacities {
+    let (configured, factor) = (world.settings.limits.capacity, world.settings.capacity_factor);
+    let policy = CapacityPolicy { configured, factor };
+    Capacities::new(policy, saved(world, CAPACITIES).unwrap_or_default())
 }
 
 pub(super) fn is_by_hand(heartbeat: &Heartbeat) -> bool {
