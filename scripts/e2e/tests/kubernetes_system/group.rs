@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use e2e::harness::http::Http;
 use e2e::harness::kubernetes::{Cluster, Namespace};
-use e2e::harness::patience::{stays_true, wait_until};
+use e2e::harness::patience::wait_until;
 use e2e::harness::system::SystemPlan;
 use e2e::verify::report::TopicReport;
 use serde_json::Value;
@@ -17,7 +17,6 @@ use crate::stage::{Stage, owned};
 pub(crate) const CAPACITY: u64 = 200_000;
 pub(crate) const PARTITIONS: u32 = 6;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const CALM: Duration = Duration::from_secs(8);
 const ORCHESTRATORS: &str = "app.kubernetes.io/name=stowage-orchestrator";
 pub(crate) const CONSUMERS: &str = "app.kubernetes.io/component=consumer";
 /// Quick to see, to grow and to shrink, so that tests are short.
@@ -148,21 +147,6 @@ impl<'a> Group<'a> {
     pub(crate) fn uids(&self) -> String {
         let shown = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{'\\n'}{end}";
         self.namespace.kubectl(&["get", "deployments", "-l", CONSUMERS, "-o", shown]).unwrap()
-    }
-
-    /// Waits until nothing was planned for a while.
-    pub(crate) fn wait_until_calm(&self) {
-        let plans = |status: &Value| status["totals"]["plans"].clone();
-        let calm = || {
-            let before = self.wait_for("an orchestrator leads", |status| Ok(plans(status)));
-            let look = || match self.leader().map(|(_, status)| plans(&status)) {
-                Ok(now) if now == before => Ok(()),
-                other => Err(format!("{other:?}, not {before}")),
-            };
-            stays_true("nothing is planned", CALM, look)
-        };
-        wait_until("nothing is planned any more", PATIENCE, calm).unwrap();
-        self.wait_until_owned();
     }
 
     /// Looks at the leader's status until it is as wanted; `judge` says what is missing.

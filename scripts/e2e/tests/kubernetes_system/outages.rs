@@ -41,8 +41,8 @@ fn a_lost_api_server_and_a_lost_node_lose_nothing() {
 /// Consumers read on without it all the time, the leader leads on, the other one does not, and when it is back what was
 /// there is there, and what was decided meanwhile is made once.
 fn lose_api_server(group: &Group<'_>) {
-    group.wait_until_calm();
     group.pause_scale_in(true);
+    group.wait_until_owned();
     let (orchestrators, uids) = (group.orchestrators().unwrap(), group.uids());
     let (leader, before) = group.leader().unwrap();
     let (generation, incarnations) = (&before["generation"], Group::incarnations(&before));
