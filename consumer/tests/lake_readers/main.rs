@@ -63,7 +63,7 @@ async fn store(
 ) {
     let source = source(format);
     let table = tables.get(&source).await.unwrap();
-    let decoder = Decoder::new(&source, partition.clone(), topic_id()).unwrap();
+    let decoder = Decoder::new(&source, partition.clone(), topic_id(), &Arc::default()).unwrap();
     let (_heart, lease) = lease_channel();
     let request = OpenRequest {
         partition,
