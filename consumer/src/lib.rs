@@ -21,6 +21,7 @@ pub mod batch;
 pub mod budget;
 pub mod budget_watch;
 pub mod decode;
+pub mod schema_registry;
 pub mod dead_letter;
 pub mod object;
 pub mod table;

@@ -30,6 +30,7 @@ fn start(args: &Args) -> Result<(), (u8, anyhow::Error)> {
     let bad_input = |error: anyhow::Error| (BAD_INPUT, error);
     let failed = |error: anyhow::Error| (FAILED, error);
     args.check().map_err(|error| bad_input(error.into()))?;
+    args.schema_registry().map_err(bad_input)?;
     let kafka = args.kafka.load().map_err(|error| bad_input(error.into()))?;
     args.telemetry.install().map_err(|error| failed(error.into()))?;
     args.crash_points.install();

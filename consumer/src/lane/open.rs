@@ -7,13 +7,14 @@ use common::chain::Chain;
 use common::kafka::wire::client::WireError;
 use common::kafka::wire::epochs::EpochEnd;
 use common::messages::event::NoticeClass;
+use common::messages::format::FormatError;
 use common::position::Position;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{Lane, Order};
 use crate::commit::CommitError;
-use crate::decode::{Decoder, FormatError};
+use crate::decode::Decoder;
 use crate::events::Finding;
 use crate::gather::{GatherError, Queue};
 use crate::offsets::Commit;
@@ -143,7 +144,8 @@ impl Lane {
     async fn try_open(&self) -> Result<OpenLane, OpenError> {
         let (context, opening) = (&self.context, &self.opening);
         let partition = &opening.lane.partition;
-        let decoder = Decoder::new(&opening.source, partition.clone(), opening.topic_id);
+        let schemas = context.registry.cache();
+        let decoder = Decoder::new(&opening.source, partition.clone(), opening.topic_id, schemas);
         let decoder = decoder.map_err(OpenError::Format)?;
         let topics = look_up(&context.wire, &[partition.topic()]).await;
         let topics = topics.map_err(OpenError::LookUp)?;

@@ -262,7 +262,7 @@ impl<'a> Reader<'a> {
     }
 
     fn decoded(&mut self, decoded: Result<Decoded, DecodeError>) -> Option<Ending> {
-        let Decoded { addition, unparsed, dead_letters, busy } = match decoded {
+        let Decoded { addition, unparsed, ignored, dead_letters, busy } = match decoded {
             Ok(decoded) => decoded,
             Err(error) => {
                 let reason = Chain(&error).to_string();
@@ -272,6 +272,7 @@ impl<'a> Reader<'a> {
         };
         self.made_progress();
         self.metrics.unparsed.inc_by(unparsed as u64);
+        self.metrics.ignored.inc_by(ignored as u64);
         for reason in dead_letters {
             self.metrics.dead_letter(reason);
         }

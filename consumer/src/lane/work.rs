@@ -13,14 +13,17 @@ use tracing::warn;
 use super::LaneContext;
 use super::tally::Tally;
 use crate::dead_letter::{DeadLetterError, Origin};
-use crate::decode::{DeadLetterReason, Decoder};
+use crate::decode::{DeadLetterReason, Decoder, Rows};
 use crate::object::{Addition, Sealed};
 use crate::record::RawRecord;
+use crate::schema_registry::RegistryError;
 use crate::sink::{DecodedRows, SinkError, Stored, Table, Writer};
 
 /// Why records cannot become rows; nothing of them is stored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DecodeError {
+    #[error("the records' schemas are not known")]
+    Registry(#[source] RegistryError),
     #[error("the table cannot take the records' columns")]
     Table(#[source] SinkError),
     #[error("the dead-letter topic cannot be written")]
@@ -31,6 +34,7 @@ pub(super) enum DecodeError {
 pub(super) struct Decoded {
     pub(super) addition: Addition,
     pub(super) unparsed: usize,
+    pub(super) ignored: usize,
     pub(super) dead_letters: Vec<DeadLetterReason>,
     pub(super) busy: Duration,
 }
@@ -46,6 +50,7 @@ pub(super) struct Written {
 impl DecodeError {
     fn is_transient(&self) -> bool {
         match self {
+            Self::Registry(source) => source.is_transient(),
             Self::Table(source) => source.is_transient(),
             Self::DeadLetter(source) => source.is_transient(),
         }
@@ -96,8 +101,11 @@ impl BatchDecoder {
         records: &Arc<[RawRecord]>,
         began_at: Moment,
     ) -> Result<Decoded, DecodeError> {
-        let permit = self.context.decoders.acquire().await.expect("nobody closes it");
+        let unknown = self.decoder.unknown_schemas(records);
         let clock = self.context.clock;
+        let learnt = self.context.registry.learn(&unknown, clock.now()).await;
+        learnt.map_err(DecodeError::Registry)?;
+        let permit = self.context.decoders.acquire().await.expect("nobody closes it");
         let started_at = clock.now();
         let decoded = self.table.decode(&self.decoder, Arc::clone(records)).await;
         let DecodedRows { rows, schema } = decoded.map_err(DecodeError::Table)?;
@@ -107,7 +115,7 @@ impl BatchDecoder {
         letters.await.map_err(DecodeError::DeadLetter)?;
         let last = records.last().expect("a batch is decoded when it has records");
         let addition = Addition {
-            rows: rows.batch,
+            rows: rows.batch.clone(),
             schema,
             to: last.offset + 1,
             leader_epoch: last.leader_epoch,
@@ -116,7 +124,8 @@ impl BatchDecoder {
             began_at,
         };
         let dead_letters = rows.dead_letters.iter().map(|letter| letter.reason).collect();
-        Ok(Decoded { addition, unparsed: rows.unparsed, dead_letters, busy })
+        let Rows { unparsed, ignored, .. } = rows;
+        Ok(Decoded { addition, unparsed, ignored, dead_letters, busy })
     }
 }
 
