@@ -32,7 +32,7 @@ pub enum HttpError {
         source: reqwest::Error,
     },
     #[error("no answer from {url}")]
-    Get {
+    Answer {
         url: String,
         #[source]
         source: reqwest::Error,
@@ -51,10 +51,19 @@ impl Http {
     }
 
     pub fn get(&self, url: &str) -> Result<Page, HttpError> {
-        let get = async {
-            let response = self.client.get(url).send().await?;
+        self.ask(url, self.client.get(url))
+    }
+
+    /// Sends JSON.
+    pub fn post(&self, url: &str, body: &serde_json::Value) -> Result<Page, HttpError> {
+        self.ask(url, self.client.post(url).json(body))
+    }
+
+    fn ask(&self, url: &str, request: reqwest::RequestBuilder) -> Result<Page, HttpError> {
+        let ask = async {
+            let response = request.send().await?;
             Ok(Page { status: response.status().as_u16(), text: response.text().await? })
         };
-        self.runtime.block_on(get).map_err(|source| HttpError::Get { url: url.into(), source })
+        self.runtime.block_on(ask).map_err(|source| HttpError::Answer { url: url.into(), source })
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod patience;
 pub mod programs;
+pub mod registry;
 pub mod process;
 pub mod http;
 pub mod system;
