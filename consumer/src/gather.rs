@@ -15,7 +15,7 @@ use rdkafka::consumer::stream_consumer::StreamPartitionQueue;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Offset, Timestamp, TopicPartitionList};
 use tokio::task::{self, JoinHandle};
 use tracing::debug;
 
@@ -189,6 +189,7 @@ fn copy(message: &BorrowedMessage<'_>) -> RawRecord {
     RawRecord {
         offset: to_offset(message.offset()),
         timestamp_ms: message.timestamp().to_millis(),
+        is_append_time: matches!(message.timestamp(), Timestamp::LogAppendTime(_)),
         key: message.key().map(Bytes::copy_from_slice),
         value: message.payload().map(Bytes::copy_from_slice),
         headers: headers

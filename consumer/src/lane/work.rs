@@ -103,8 +103,9 @@ impl BatchDecoder {
         let DecodedRows { rows, schema } = decoded.map_err(DecodeError::Table)?;
         let busy = clock.now().saturating_since(started_at);
         drop(permit);
-        let letters = self.context.dead_letters.write(&self.origin, records, &rows.dead_letters);
-        letters.await.map_err(DecodeError::DeadLetter)?;
+        let (letters, now) = (&self.context.dead_letters, clock.timestamp());
+        let written = letters.write(&self.origin, records, &rows.dead_letters, now);
+        written.await.map_err(DecodeError::DeadLetter)?;
         let last = records.last().expect("a batch is decoded when it has records");
         let addition = Addition {
             rows: rows.batch,
