@@ -21,6 +21,7 @@ pub mod batch;
 pub mod budget;
 pub mod budget_watch;
 pub mod decode;
+pub mod refusal;
 pub mod letter;
 pub mod dead_letter;
 pub mod object;

@@ -18,6 +18,7 @@ use crate::events::Finding;
 use crate::gather::{GatherError, Queue};
 use crate::offsets::Commit;
 use crate::ownership::Event;
+use crate::refusal::{OptionError, ShareMax, split};
 use crate::sink::{Committed, OpenRequest, Opened, SinkError, Table, Writer};
 use crate::topics::{TopicChange, look_up};
 
@@ -32,6 +33,8 @@ pub(super) enum OpenError {
     Topic(#[source] TopicChange),
     #[error("the topic's format cannot be read")]
     Format(#[source] FormatError),
+    #[error("the service entry cannot be followed")]
+    Refusal(#[source] OptionError),
     #[error("the committed offset is not known")]
     Committed(#[source] CommitError),
     #[error("the log cannot be read")]
@@ -64,6 +67,7 @@ pub(super) struct OpenLane {
     pub(super) queue: Queue,
     pub(super) table: Arc<Table>,
     pub(super) decoder: Decoder,
+    pub(super) share_max: ShareMax,
     pub(super) writer: Writer,
     pub(super) position: Position,
     pub(super) newest_object: Option<u64>,
@@ -78,9 +82,11 @@ impl OpenError {
             Self::Committed(source) => source.is_transient(),
             Self::Gather(source) => source.is_transient(),
             Self::Sink(source) => source.is_transient(),
-            Self::Topic(_) | Self::Format(_) | Self::PositionLost { .. } | Self::Cut { .. } => {
-                false
-            }
+            Self::Topic(_)
+            | Self::Format(_)
+            | Self::Refusal(_)
+            | Self::PositionLost { .. }
+            | Self::Cut { .. } => false,
         }
     }
 
@@ -97,6 +103,7 @@ impl OpenError {
             | Self::NoLeader
             | Self::History(_)
             | Self::Format(_)
+            | Self::Refusal(_)
             | Self::Committed(_)
             | Self::Gather(_) => None,
         }
@@ -143,7 +150,8 @@ impl Lane {
     async fn try_open(&self) -> Result<OpenLane, OpenError> {
         let (context, opening) = (&self.context, &self.opening);
         let partition = &opening.lane.partition;
-        let decoder = Decoder::new(&opening.source, partition.clone(), opening.topic_id);
+        let (share_max, source) = split(&opening.source).map_err(OpenError::Refusal)?;
+        let decoder = Decoder::new(&source, partition.clone(), opening.topic_id);
         let decoder = decoder.map_err(OpenError::Format)?;
         let topics = look_up(&context.wire, &[partition.topic()]).await;
         let topics = topics.map_err(OpenError::LookUp)?;
@@ -162,7 +170,7 @@ impl Lane {
         let queue = context.fetcher.open(partition, opened.position.offset);
         let queue = queue.map_err(OpenError::Gather)?;
         let Opened { writer, position, newest_object, tokens, .. } = opened;
-        Ok(OpenLane { queue, table, decoder, writer, position, newest_object, tokens })
+        Ok(OpenLane { queue, table, decoder, share_max, writer, position, newest_object, tokens })
     }
 
     fn request(&self, committed: Option<Committed>, log_start: u64) -> OpenRequest {

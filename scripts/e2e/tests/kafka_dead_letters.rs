@@ -233,6 +233,25 @@ fn no_record_is_passed_before_its_dead_letter_is_acknowledged() {
     assert_eq!((counts.stored, counts.dead_lettered), (2, 1));
 }
 
+/// Records of a wrong format wait, uncounted as dead letters, and are read by the format that is right;
+/// whoever reads again by itself, once good records outweigh the bad, needs nobody.
+#[test]
+fn a_pause_ends_by_itself_when_the_records_get_better() {
+    let Some(set) = Set::new("letters-pause") else { return };
+    let consumer = set.consumer(1, "json", &set.topic);
+    set.stage.send(&set.topic, 0, &[POISON[0]; 150]);
+    let paused = || {
+        let said = consumer.output();
+        if said.contains("paused: 150 of the last 150 records") { Ok(()) } else { Err(said) }
+    };
+    wait_until("the partition is paused", PATIENCE, paused).unwrap();
+    assert!(set.listed(&[]).len() < 100, "the batch that was refused is not among them");
+    set.stage.send(&set.topic, 0, &[&b"{\"a\":1}"[..]; 200]);
+    let counts = set.stage.assert_sound(&set.topic).counts;
+    assert_eq!((counts.stored, counts.dead_lettered), (200, 150));
+    assert!(consumer.output().contains("is read on"));
+}
+
 /// What is mended is sent to where it can be read, and lands there.
 #[test]
 fn records_that_can_be_read_otherwise_become_rows() {
