@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::chain::Chain;
+use common::kafka::reader::LogRange;
 use common::kafka::wire::client::WireError;
 use common::kafka::wire::epochs::EpochEnd;
 use common::messages::event::NoticeClass;
@@ -12,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{Lane, Order};
+use crate::beginning::{self, From, FromError};
 use crate::commit::CommitError;
 use crate::decode::{Decoder, FormatError};
 use crate::events::Finding;
@@ -35,6 +37,8 @@ pub(super) enum OpenError {
     Format(#[source] FormatError),
     #[error("the service entry cannot be followed")]
     Refusal(#[source] OptionError),
+    #[error("the service entry cannot be followed")]
+    From(#[source] FromError),
     #[error("the committed offset is not known")]
     Committed(#[source] CommitError),
     #[error("the log cannot be read")]
@@ -85,6 +89,7 @@ impl OpenError {
             Self::Topic(_)
             | Self::Format(_)
             | Self::Refusal(_)
+            | Self::From(_)
             | Self::PositionLost { .. }
             | Self::Cut { .. } => false,
         }
@@ -104,6 +109,7 @@ impl OpenError {
             | Self::History(_)
             | Self::Format(_)
             | Self::Refusal(_)
+            | Self::From(_)
             | Self::Committed(_)
             | Self::Gather(_) => None,
         }
@@ -151,6 +157,7 @@ impl Lane {
         let (context, opening) = (&self.context, &self.opening);
         let partition = &opening.lane.partition;
         let (share_max, source) = split(&opening.source).map_err(OpenError::Refusal)?;
+        let (from, source) = beginning::split(&source).map_err(OpenError::From)?;
         let decoder = Decoder::new(&source, partition.clone(), opening.topic_id);
         let decoder = decoder.map_err(OpenError::Format)?;
         let topics = look_up(&context.wire, &[partition.topic()]).await;
@@ -162,7 +169,8 @@ impl Lane {
         let committed = committed.map_err(OpenError::Committed)?;
         let range = context.fetcher.log_range(partition).await.map_err(OpenError::Gather)?;
         let table = context.tables.get(&opening.source).await.map_err(OpenError::Sink)?;
-        let request = self.request(committed, range.start);
+        let begin_at = self.begin_at(from, &table, range).await?;
+        let request = OpenRequest { begin_at, ..self.request(committed, range.start) };
         let opened = table.open(request).await.map_err(OpenError::Sink)?;
         self.check_position(opened.position.offset, range.end).await?;
         self.check_history(&opened.position, topics.leader(partition)).await?;
@@ -171,6 +179,27 @@ impl Lane {
         let queue = queue.map_err(OpenError::Gather)?;
         let Opened { writer, position, newest_object, tokens, .. } = opened;
         Ok(OpenLane { queue, table, decoder, share_max, writer, position, newest_object, tokens })
+    }
+
+    /// Where the service entry says that a table's rows begin.
+    async fn begin_at(
+        &self,
+        from: Option<From>,
+        table: &Table,
+        range: LogRange,
+    ) -> Result<Option<u64>, OpenError> {
+        let (Some(from), opening) = (from, &self.opening) else { return Ok(None) };
+        if table.id().is_none() {
+            return Err(OpenError::From(FromError::NoTable(opening.source.sink.clone())));
+        }
+        let at_time = match from {
+            From::Time(at) => {
+                let found = self.context.fetcher.offset_at(&opening.lane.partition, at).await;
+                found.map_err(OpenError::Gather)?
+            }
+            From::Beginning | From::Offset(_) => None,
+        };
+        Ok(Some(from.offset(range, at_time)))
     }
 
     fn request(&self, committed: Option<Committed>, log_start: u64) -> OpenRequest {
@@ -184,6 +213,7 @@ impl Lane {
             committed,
             log_start,
             has_changed_table: opening.new_table,
+            begin_at: None,
             lease: self.lease.clone(),
         }
     }
