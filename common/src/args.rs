@@ -1,5 +1,6 @@
 //! IO. The flags that every service has, each with its twin in the environment.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,6 +10,18 @@ use crate::kafka::config::KafkaConfig;
 use crate::kafka::config_file::{self, ConfigFileError};
 use crate::telemetry::{self, LogFormat, TelemetryError};
 use crate::topics::TopicNames;
+
+/// The words of a command line, with `run` put in where they begin with a flag of it. What is no flag
+/// is a command, and questions about the program stay as they are.
+pub fn with_run(command_line: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = command_line.into_iter().collect();
+    let first = words.get(1).map(|word| word.to_string_lossy().into_owned());
+    let about = ["-h", "--help", "-V", "--version"];
+    if first.is_none_or(|word| word.starts_with('-') && !about.contains(&word.as_str())) {
+        words.insert(1.min(words.len()), "run".into());
+    }
+    words
+}
 
 /// Where Kafka is and how to reach it.
 #[derive(Args, Clone, Debug)]
@@ -108,6 +121,19 @@ mod tests {
     fn parse(flags: &[&str]) -> Result<Flags, String> {
         let flags = ["x"].iter().chain(flags);
         Flags::try_parse_from(flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_program_without_a_command_runs() {
+        let words = |given: &[&str]| -> Vec<String> {
+            let given = ["x"].iter().chain(given).map(OsString::from);
+            with_run(given).iter().map(|word| word.to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(words(&[]), ["x", "run"]);
+        assert_eq!(words(&["--flag", "tail"]), ["x", "run", "--flag", "tail"]);
+        for said in [&["tail", "--flag"][..], &["--help"], &["-V"], &["walk"]] {
+            assert_eq!(words(said)[1..], *said);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod backoff;
 pub mod chain;
 pub mod shutdown;
 pub mod telemetry;
+pub mod columns;
 pub mod metrics;
 pub mod docs;
 pub mod docs_page;

@@ -1,13 +1,14 @@
 //! IO. The flags of the consumer, each with its twin in the environment, checked once.
 
 use std::env;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::RangedU64ValueParser;
-use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
+use clap::{CommandFactory, Parser, Subcommand};
+use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs, with_run};
 use common::crash_point::CrashPointArgs;
 use common::identity::ConsumerId;
 use common::messages::format::FORMATS;
@@ -18,6 +19,7 @@ use url::Url;
 
 use crate::batch::BatchLimits;
 use crate::by_hand::Reading;
+use crate::command_line::dead_letters::DeadLettersArgs;
 use crate::lane::flow::FlowLimits;
 use crate::object::Rotation;
 use crate::schema_registry::settings::RegistrySettings;
@@ -28,8 +30,23 @@ use crate::sink::store::is_option;
 const STORE_VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 
 /// Reads the partitions that it is told to, and stores their records
-#[derive(Clone, Debug, Parser)]
+#[derive(Debug, Parser)]
 #[command(name = "consumer", version)]
+pub struct Program {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Reads and stores, until it is drained (what `consumer` does without a command)
+    Run(Box<Args>),
+    /// Shows the records that could not be stored, and sends them back through
+    DeadLetters(DeadLettersArgs),
+}
+
+/// What a consumer runs with.
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub kafka: KafkaArgs,
@@ -179,6 +196,23 @@ pub enum ArgsError {
     NoSinkUrl,
 }
 
+/// Reads the command line. Without a command the consumer runs.
+///
+/// # Errors
+/// With a text for people, if the flags are not ours, and if they ask for help.
+pub fn command_line() -> Result<Command, clap::Error> {
+    Ok(parse(env::args_os())?.command)
+}
+
+fn parse(command_line: impl IntoIterator<Item = OsString>) -> Result<Program, clap::Error> {
+    Program::try_parse_from(with_run(command_line))
+}
+
+/// The flags, for the page that lists them.
+pub fn program() -> clap::Command {
+    Program::command()
+}
+
 impl Args {
     /// # Errors
     /// If flags contradict each other.
@@ -285,8 +319,24 @@ mod tests {
 
     fn parsed(flags: &[&str]) -> Result<Args, String> {
         let needed = ["consumer", "--kafka-bootstrap-servers", "k:9092", "--consumer", "3"];
-        let words = needed.iter().chain(flags);
-        Args::try_parse_from(words).map_err(|error| error.to_string())
+        match parse(needed.iter().chain(flags).map(OsString::from)) {
+            Ok(Program { command: Command::Run(args) }) => Ok(*args),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_command_needs_no_number_of_a_consumer() {
+        let parsed = |words: &[&str]| {
+            let words = ["consumer"].iter().chain(words).map(OsString::from);
+            parse(words).map(|program| program.command)
+        };
+        let servers = ["--kafka-bootstrap-servers", "k:9092"];
+        let list = parsed(&[&["dead-letters", "list"], &servers[..]].concat());
+        assert!(matches!(list, Ok(Command::DeadLetters(_))), "{list:?}");
+        assert!(parsed(&servers).unwrap_err().to_string().contains("--consumer <NUMBER>"));
+        assert!(parsed(&["--help"]).unwrap_err().to_string().contains("dead-letters"));
     }
 
     #[test]

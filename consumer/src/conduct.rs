@@ -11,7 +11,7 @@ use common::clock::Clock;
 use common::http::Readiness;
 use common::identity::{ConsumerId, Incarnation};
 use common::kafka::wire::client::WireError;
-use common::messages::event::{NoticeClass, RefusalClass, Refused, Report, SINK_WAIT};
+use common::messages::event::{NoticeClass, RefusalClass, Refused, Report, report_extra};
 use common::messages::{Extra, Message};
 use common::moment::Moment;
 use common::partition::TopicPartition;
@@ -383,7 +383,7 @@ impl Conduct {
             busy_permille: u32::try_from(busy_permille).unwrap_or(u32::MAX),
             buffered_bytes: buffered as u64,
             partitions,
-            extra: [(SINK_WAIT.to_owned(), sink_wait_permille.to_string())].into(),
+            extra: report_extra(sink_wait_permille, &self.lanes.paused()),
         });
     }
 }

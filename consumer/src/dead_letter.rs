@@ -7,6 +7,7 @@ use common::crash_point;
 use common::identity::{ConsumerId, TopicId};
 use common::kafka::cause::KafkaCause;
 use common::kafka::clients::{ClientError, KafkaClients, Producer};
+use common::moment::Timestamp;
 use common::partition::TopicPartition;
 use futures::future::try_join_all;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -14,10 +15,11 @@ use rdkafka::producer::FutureRecord;
 use rdkafka::util::Timeout;
 
 use crate::decode::DeadLetter;
+use crate::letter::{Letter, attempt};
 use crate::record::RawRecord;
 
 /// Larger records than any broker takes by default.
-const RECORD_BYTES_MAX: u32 = 128 << 20;
+pub const RECORD_BYTES_MAX: u32 = 128 << 20;
 /// How long a dead letter may wait for room in the client's queue.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -62,66 +64,65 @@ impl DeadLetters {
         Ok(Self { producer, topic, consumer })
     }
 
-    /// Writes the dead letters of a batch and waits until Kafka has all of them. After an error
-    /// some may be there, and are there twice when they are written again.
+    /// Writes the dead letters of a batch, refused at that time, and waits until Kafka has all of
+    /// them. After an error some may be there, and are there twice when they are written again.
     pub async fn write(
         &self,
         origin: &Origin,
         records: &[RawRecord],
         letters: &[DeadLetter],
+        refused_at: Timestamp,
     ) -> Result<(), DeadLetterError> {
-        let writes = letters.iter().map(|letter| self.write_one(origin, records, letter));
+        let writes = letters.iter().map(|refused| {
+            let record = &records[refused.index];
+            self.write_one(record, self.letter(origin, record, refused, refused_at))
+        });
         crash_point::before("dead-letter");
         try_join_all(writes).await?;
         crash_point::after("dead-letter");
         Ok(())
     }
 
-    async fn write_one(
-        &self,
-        origin: &Origin,
-        records: &[RawRecord],
-        letter: &DeadLetter,
-    ) -> Result<(), DeadLetterError> {
-        let record = &records[letter.index];
-        let mut message = FutureRecord::<[u8], [u8]>::to(&self.topic)
-            .headers(headers(record, self.added_headers(origin, record, letter)));
+    async fn write_one(&self, record: &RawRecord, letter: Letter) -> Result<(), DeadLetterError> {
+        let mut message =
+            FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers(record, &letter));
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
         let written = self.producer.send(message, Timeout::After(QUEUE_TIMEOUT)).await;
         written.map(drop).map_err(|(error, _)| DeadLetterError {
-            partition: origin.partition.clone(),
+            partition: letter.partition,
             offset: letter.offset,
             source: KafkaCause::new(error),
         })
     }
 
-    fn added_headers(
+    fn letter(
         &self,
         origin: &Origin,
         record: &RawRecord,
-        letter: &DeadLetter,
-    ) -> Vec<(&'static str, String)> {
-        let mut added = vec![
-            ("stowage-reason", letter.reason.label().to_owned()),
-            ("stowage-error", letter.text.clone()),
-            ("stowage-topic", origin.partition.topic().to_owned()),
-            ("stowage-topic-id", origin.topic_id.to_string()),
-            ("stowage-partition", origin.partition.partition().to_string()),
-            ("stowage-offset", letter.offset.to_string()),
-            ("stowage-consumer", self.consumer.0.to_string()),
-            ("stowage-table", origin.table.clone()),
-        ];
-        let timestamp = record.timestamp_ms.map(|at| ("stowage-timestamp", at.to_string()));
-        added.extend(timestamp);
-        added
+        refused: &DeadLetter,
+        refused_at: Timestamp,
+    ) -> Letter {
+        Letter {
+            reason: refused.reason.label().to_owned(),
+            error: refused.text.clone(),
+            partition: origin.partition.clone(),
+            topic_id: origin.topic_id.to_string(),
+            offset: refused.offset,
+            timestamp_ms: record.timestamp_ms,
+            is_append_time: record.is_append_time,
+            refused_at_ms: Some(refused_at.0),
+            consumer: self.consumer.0,
+            table: origin.table.clone(),
+            attempt: attempt(&record.headers),
+        }
     }
 }
 
 /// The record's own headers, then ours.
-fn headers(record: &RawRecord, added: Vec<(&'static str, String)>) -> OwnedHeaders {
-    let count = record.headers.len() + added.len();
-    let mut headers = OwnedHeaders::new_with_capacity(count);
+fn headers(record: &RawRecord, letter: &Letter) -> OwnedHeaders {
+    let added = letter.headers();
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len() + added.len());
     for (key, value) in &record.headers {
         headers = headers.insert(Header { key, value: value.as_ref().map(Bytes::as_ref) });
     }

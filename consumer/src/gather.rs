@@ -15,7 +15,7 @@ use rdkafka::consumer::stream_consumer::StreamPartitionQueue;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Offset, Timestamp, TopicPartitionList};
 use tokio::task::{self, JoinHandle};
 use tracing::debug;
 
@@ -134,6 +134,29 @@ impl Fetcher {
             })?;
         Ok(LogRange { start: to_offset(start), end: to_offset(end) })
     }
+
+    /// The first offset of that time or later; `None` if all records are earlier.
+    pub async fn offset_at(
+        &self,
+        partition: &TopicPartition,
+        at: common::moment::Timestamp,
+    ) -> Result<Option<u64>, GatherError> {
+        let (consumer, asked) = (Arc::clone(&self.consumer), partition.clone());
+        let asked = task::spawn_blocking(move || {
+            let mut times = TopicPartitionList::new();
+            times.add_partition_offset(asked.topic(), number(&asked), Offset::Offset(at.0))?;
+            let found = consumer.offsets_for_times(times, RANGE_TIMEOUT)?;
+            let found = found.elements().first().map(|element| (element.error(), element.offset()));
+            match found {
+                Some((Ok(()), Offset::Offset(offset))) => Ok(Some(to_offset(offset))),
+                Some((Err(error), _)) => Err(error),
+                Some((Ok(()), _)) | None => Ok(None),
+            }
+        });
+        asked.await.expect("asking for offsets does not panic").map_err(|source| {
+            GatherError::Range { partition: partition.clone(), source: KafkaCause::new(source) }
+        })
+    }
 }
 
 /// The records of one partition; reading ends when it is dropped.
@@ -189,6 +212,7 @@ fn copy(message: &BorrowedMessage<'_>) -> RawRecord {
     RawRecord {
         offset: to_offset(message.offset()),
         timestamp_ms: message.timestamp().to_millis(),
+        is_append_time: matches!(message.timestamp(), Timestamp::LogAppendTime(_)),
         key: message.key().map(Bytes::copy_from_slice),
         value: message.payload().map(Bytes::copy_from_slice),
         headers: headers

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::lane::tally::{Tally, Work};
 use crate::lane::{Lane, LaneContext, Order};
 use crate::lease_watch::LeaseWatch;
+use crate::metrics::RefusalMetrics;
 use crate::ownership::{Event, LaneId, Opening};
 use crate::state::PartitionState;
 use crate::topics::{KnownTopics, TopicChange};
@@ -30,6 +31,7 @@ struct Running {
     task: JoinHandle<()>,
     tally: Arc<Mutex<Tally>>,
     topic_id: TopicId,
+    metrics: RefusalMetrics,
     /// The topic was not there when it was looked up last.
     is_missed: bool,
 }
@@ -54,6 +56,7 @@ impl Lanes {
             orders: ordered,
             told: self.told.clone(),
             tally: Arc::clone(&tally),
+            guard: None,
         };
         // One of a former life may not have let go of the partition yet.
         let former = self.leaving.remove(&id.partition);
@@ -64,7 +67,9 @@ impl Lanes {
             }
             lane.run().await;
         });
-        self.running.insert(id, Running { orders, task, tally, topic_id, is_missed: false });
+        let metrics = self.context.metrics.refusals(&id.partition);
+        let running = Running { orders, task, tally, topic_id, metrics, is_missed: false };
+        self.running.insert(id, running);
     }
 
     pub fn order(&self, lane: &LaneId, order: Order) {
@@ -139,12 +144,22 @@ impl Lanes {
         self.running.iter().map(state).collect()
     }
 
+    /// The partitions that are paused, each with the reason.
+    pub fn paused(&self) -> BTreeMap<TopicPartition, String> {
+        let paused = self.running.iter().filter_map(|(lane, running)| {
+            let tally = running.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            Some((lane.partition.clone(), tally.paused.clone()?))
+        });
+        paused.collect()
+    }
+
     /// Figures for a report since the last one, and what the time of each lane went into.
     pub fn report(&self, now: Moment) -> (Vec<PartitionReport>, Vec<Work>) {
         let (mut reports, mut works) = (Vec::new(), Vec::new());
         for (lane, running) in &self.running {
             let mut tally = running.tally.lock().unwrap_or_else(PoisonError::into_inner);
             let (report, work) = tally.report(&lane.partition, now);
+            running.metrics.set(tally.last_minute.share(now), tally.paused.is_some());
             reports.push(report);
             works.push(work);
         }

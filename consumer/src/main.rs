@@ -1,23 +1,36 @@
 //! The program `consumer`.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use common::chain::Chain;
 use common::crypto::install_crypto_provider;
 use common::shutdown::Shutdown;
-use consumer::args::Args;
+use consumer::args::{Args, Command, command_line};
+use consumer::command_line::dead_letters::{self, DeadLettersArgs};
 use consumer::run::run;
+use tokio::runtime::{Builder, Runtime};
 
 const FAILED: u8 = 1;
 const BAD_INPUT: u8 = 2;
 /// How long a client that waits for a broker may hold up the end of the process.
 const END_PATIENCE: Duration = Duration::from_millis(500);
 
+type Outcome = Result<(), (u8, anyhow::Error)>;
+
 fn main() -> ExitCode {
     install_crypto_provider();
-    match start(&Args::parse()) {
+    let outcome = match command_line() {
+        Ok(Command::Run(args)) => start(&args),
+        Ok(Command::DeadLetters(args)) => look_at_dead_letters(&args),
+        Err(error) => {
+            // There is nobody to tell if this cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { BAD_INPUT } else { 0 });
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err((status, error)) => {
             eprintln!("consumer: {}", Chain(error.as_ref()));
@@ -26,18 +39,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(args: &Args) -> Result<(), (u8, anyhow::Error)> {
-    let bad_input = |error: anyhow::Error| (BAD_INPUT, error);
-    let failed = |error: anyhow::Error| (FAILED, error);
-    args.check().map_err(|error| bad_input(error.into()))?;
+fn start(args: &Args) -> Outcome {
+    args.check().map_err(bad_input)?;
     args.schema_registry().map_err(bad_input)?;
-    let kafka = args.kafka.load().map_err(|error| bad_input(error.into()))?;
-    args.telemetry.install().map_err(|error| failed(error.into()))?;
+    let kafka = args.kafka.load().map_err(bad_input)?;
+    args.telemetry.install().map_err(failed)?;
     args.crash_points.install();
-    let shutdown = Shutdown::install().map_err(|error| failed(error.into()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(error.into()))?;
+    let shutdown = Shutdown::install().map_err(failed)?;
+    let runtime = runtime()?;
     let outcome = runtime.block_on(run(args, kafka, &shutdown));
     runtime.shutdown_timeout(END_PATIENCE);
-    outcome.map_err(failed)
+    outcome.map_err(|error| (FAILED, error))
+}
+
+fn look_at_dead_letters(args: &DeadLettersArgs) -> Outcome {
+    args.telemetry().install().map_err(failed)?;
+    let runtime = runtime()?;
+    let said = runtime.block_on(dead_letters::carry_out(args));
+    runtime.shutdown_timeout(END_PATIENCE);
+    let said =
+        said.map_err(|error| if error.is_input() { bad_input(error) } else { failed(error) })?;
+    if !said.is_empty() {
+        // Whoever reads only the beginning closes the pipe: no failure of ours.
+        let _ = writeln!(io::stdout(), "{said}");
+    }
+    Ok(())
+}
+
+fn runtime() -> Result<Runtime, (u8, anyhow::Error)> {
+    Builder::new_multi_thread().enable_all().build().map_err(failed)
+}
+
+fn bad_input(error: impl Into<anyhow::Error>) -> (u8, anyhow::Error) {
+    (BAD_INPUT, error.into())
+}
+
+fn failed(error: impl Into<anyhow::Error>) -> (u8, anyhow::Error) {
+    (FAILED, error.into())
 }

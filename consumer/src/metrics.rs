@@ -1,5 +1,7 @@
 //! Pure. The metrics of the consumer, with one series per partition that it owns.
 
+use std::sync::atomic::AtomicU64;
+
 use common::kafka::client_events::ClientMetrics;
 use common::messages::event::{NoticeClass, RefusalClass};
 use common::metrics::Metrics;
@@ -51,7 +53,19 @@ pub struct ConsumerMetrics {
     notices: Family<ClassLabel, Counter>,
     refusals: Family<ClassLabel, Counter>,
     dead_letters: Family<DeadLetterLabels, Counter>,
+    refused_ratio: Family<PartitionLabels, Ratio>,
+    paused: Family<PartitionLabels, Gauge>,
     lanes: LaneFamilies,
+}
+
+type Ratio = Gauge<f64, AtomicU64>;
+
+/// The series about what a lane refuses; they end when this is dropped.
+#[derive(Debug)]
+pub struct RefusalMetrics {
+    refused_ratio: Family<PartitionLabels, Ratio>,
+    paused: Family<PartitionLabels, Gauge>,
+    labels: PartitionLabels,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +97,11 @@ pub struct LaneMetrics {
     pub stored: Gauge,
 }
 
+const REFUSED_RATIO: &str =
+    "Share of the records decoded within the last minute that cannot become rows, from 0 to 1";
+const PAUSED: &str =
+    "1 while the partition is not read because too many of its records cannot become rows";
+
 impl ConsumerMetrics {
     pub fn declare(metrics: &mut Metrics) -> Self {
         let lanes = LaneFamilies::declare(metrics);
@@ -91,6 +110,8 @@ impl ConsumerMetrics {
         let refusals = "Records on the consumer's own partition that changed nothing, by class";
         Self {
             dead_letters: metrics.declare("dead_letters", dead_letters, Family::default()),
+            refused_ratio: metrics.declare("refused_ratio", REFUSED_RATIO, Family::default()),
+            paused: metrics.declare("partition_paused", PAUSED, Family::default()),
             notices: metrics.declare("notices", notices, Family::default()),
             refusals: metrics.declare("refusals", refusals, Family::default()),
             lanes,
@@ -151,6 +172,16 @@ impl ConsumerMetrics {
 
     pub fn refusal(&self, class: RefusalClass) {
         self.refusals.get_or_create(&ClassLabel { class: class.label() }).inc();
+    }
+
+    /// The series of what a lane refuses, from 0.
+    pub fn refusals(&self, partition: &TopicPartition) -> RefusalMetrics {
+        let topic = partition.topic().to_owned();
+        let labels = PartitionLabels { topic, partition: partition.partition() };
+        let (refused_ratio, paused) = (self.refused_ratio.clone(), self.paused.clone());
+        let metrics = RefusalMetrics { refused_ratio, paused, labels };
+        metrics.set(0.0, false);
+        metrics
     }
 
     /// Counts attempts to use the sink that are repeated.
@@ -214,6 +245,20 @@ impl LaneMetrics {
     }
 }
 
+impl RefusalMetrics {
+    pub fn set(&self, refused_ratio: f64, is_paused: bool) {
+        self.refused_ratio.get_or_create(&self.labels).set(refused_ratio);
+        self.paused.get_or_create(&self.labels).set(i64::from(is_paused));
+    }
+}
+
+impl Drop for RefusalMetrics {
+    fn drop(&mut self) {
+        self.refused_ratio.remove(&self.labels);
+        self.paused.remove(&self.labels);
+    }
+}
+
 impl Drop for LaneMetrics {
     fn drop(&mut self) {
         let LaneFamilies {
@@ -256,11 +301,15 @@ mod tests {
         let mut metrics = Metrics::new("consumer");
         let consumer = ConsumerMetrics::declare(&mut metrics);
         let lane = consumer.lane(&TopicPartition::new("orders", 3));
+        let refusals = consumer.refusals(&TopicPartition::new("orders", 3));
+        refusals.set(0.25, true);
         lane.records.inc();
         lane.dead_letter(DeadLetterReason::TooDeep);
         let series = "stowage_consumer_records_read_total{topic=\"orders\",partition=\"3\"} 1\n";
         assert!(metrics.encode().contains(series), "{}", metrics.encode());
-        drop(lane);
+        let series = "stowage_consumer_refused_ratio{topic=\"orders\",partition=\"3\"} 0.25\n";
+        assert!(metrics.encode().contains(series), "{}", metrics.encode());
+        drop((lane, refusals));
         assert!(!metrics.encode().contains("orders"), "{}", metrics.encode());
     }
 }

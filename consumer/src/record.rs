@@ -8,6 +8,8 @@ pub struct RawRecord {
     pub offset: u64,
     /// Milliseconds since 1970 in UTC; `None` where the producer or broker set none.
     pub timestamp_ms: Option<i64>,
+    /// The broker stamped it when it was appended, rather than its producer when it was made.
+    pub is_append_time: bool,
     pub key: Option<Bytes>,
     /// `None` is a tombstone, which is not the same as an empty value.
     pub value: Option<Bytes>,

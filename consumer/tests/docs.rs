@@ -1,15 +1,14 @@
 //! The printed parts of the documents are in step with the flags and metrics of the consumer.
 
-use clap::CommandFactory as _;
 use common::docs::flags;
 use common::docs_page::assert_in_step;
 use common::metrics::Metrics;
-use consumer::args::Args;
+use consumer::args::program;
 use consumer::metrics::ConsumerMetrics;
 
 #[test]
 fn the_page_of_flags_is_in_step() {
-    assert_in_step("configuration.md", "consumer", &flags(Args::command()));
+    assert_in_step("configuration.md", "consumer", &flags(program()));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
+use clap::{Args, Parser, Subcommand};
+use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs, with_run};
 use regex::Regex;
 use thiserror::Error;
 
@@ -137,23 +137,7 @@ pub fn command_line() -> Result<Command, clap::Error> {
 
 /// Reads a command line. Without a command the monitor runs.
 fn parse(command_line: impl IntoIterator<Item = OsString>) -> Result<Program, clap::Error> {
-    let mut words: Vec<OsString> = command_line.into_iter().collect();
-    let first = words.get(1).map(|word| word.to_string_lossy().into_owned());
-    if is_flag_of_run(first.as_deref()) {
-        words.insert(1.min(words.len()), "run".into());
-    }
-    Program::try_parse_from(words)
-}
-
-/// Whether the command was left out.
-fn is_flag_of_run(first: Option<&str>) -> bool {
-    let program = Program::command();
-    let is_command = |word: &str| program.find_subcommand(word).is_some() || word == "help";
-    first.is_none_or(|word| {
-        word.starts_with('-')
-            && !["-h", "--help", "-V", "--version"].contains(&word)
-            && !is_command(word)
-    })
+    Program::try_parse_from(with_run(command_line))
 }
 
 impl RunArgs {

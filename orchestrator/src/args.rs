@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs};
+use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs, with_run};
 use common::crash_point::CrashPointArgs;
 use common::rate::BytesPerSecond;
 use thiserror::Error;
@@ -229,17 +229,7 @@ pub enum ArgsError {
 /// # Errors
 /// With a text for people, if the flags are not ours.
 pub fn parse(command_line: impl IntoIterator<Item = OsString>) -> Result<Program, clap::Error> {
-    let mut words: Vec<OsString> = command_line.into_iter().collect();
-    let first = words.get(1).map(|word| word.to_string_lossy().into_owned());
-    if is_command_missing(first.as_deref()) {
-        words.insert(1.min(words.len()), "run".into());
-    }
-    Program::try_parse_from(words)
-}
-
-fn is_command_missing(first: Option<&str>) -> bool {
-    let about = ["-h", "--help", "-V", "--version"];
-    first.is_none_or(|word| word.starts_with('-') && !about.contains(&word))
+    Program::try_parse_from(with_run(command_line))
 }
 
 /// The flags, for the page that lists them.

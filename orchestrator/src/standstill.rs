@@ -33,13 +33,14 @@ impl Standstill {
         log_end: impl Fn(&TopicPartition) -> Option<u64>,
         now: Moment,
     ) -> Vec<TopicPartition> {
-        let has_cause = report.sink_wait_permille() > 0;
+        let (waits_for_sink, paused) = (report.sink_wait_permille() > 0, report.paused());
         let mut stuck = vec![];
         for said in &report.partitions {
             let (incarnation, position) = (report.incarnation, said.position);
             let next = Progress { incarnation, position, since: now };
             let known = self.known.entry(said.partition.clone()).or_insert(next);
             let is_left = log_end(&said.partition).is_some_and(|end| position < end);
+            let has_cause = waits_for_sink || paused.contains_key(&said.partition);
             let stands = known.incarnation == incarnation && known.position == position;
             if !stands || has_cause || !is_left || is_at_end(said) {
                 *known = next;
@@ -66,7 +67,7 @@ fn is_at_end(said: &PartitionReport) -> bool {
 #[cfg(test)]
 mod tests {
     use common::identity::ConsumerId;
-    use common::messages::event::SINK_WAIT;
+    use common::messages::event::{SINK_WAIT, report_extra};
 
     use super::*;
 
@@ -110,6 +111,15 @@ mod tests {
             !standstill.take(&report_of(*second), |_| log_end, at(*second)).is_empty()
         };
         (0..=120).filter(is_stuck).collect()
+    }
+
+    #[test]
+    fn whoever_is_paused_and_says_why_does_not_stand_still() {
+        let paused = |_| {
+            let reason = [(orders(), "too many".to_owned())].into();
+            Report { extra: report_extra(0, &reason), ..report(1, 5, None, 0) }
+        };
+        assert_eq!(stuck(paused, Some(9)), NEVER);
     }
 
     #[test]

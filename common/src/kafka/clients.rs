@@ -141,12 +141,30 @@ impl KafkaClients {
 
     /// For dead letters: takes the largest source record of `record_bytes_max` and its headers.
     pub fn dead_letter_producer(&self, record_bytes_max: u32) -> Result<Producer, ClientError> {
+        self.create(&self.letter_settings(record_bytes_max), "dead letters")
+    }
+
+    fn letter_settings(&self, record_bytes_max: u32) -> ClientConfig {
         let mut settings = self.producer_settings();
         let bytes = record_bytes_max.saturating_add(HEADERS_BYTES_MAX).min(MESSAGE_BYTES_MAX);
         settings.set("message.max.bytes", bytes.to_string());
         let queue_bytes = bytes.saturating_mul(4).max(64 << 20);
         settings.set("queue.buffering.max.kbytes", kilobytes(queue_bytes));
-        self.create(&settings, "dead letters")
+        settings
+    }
+
+    /// For dead letters that are sent back through, as a transaction each time: like the one for dead
+    /// letters, and whoever makes another one of the same id ends this one. Records with a key go to
+    /// the partition that Kafka's own producers would choose.
+    pub fn transactional_producer(
+        &self,
+        transactional_id: &str,
+        record_bytes_max: u32,
+    ) -> Result<Producer, ClientError> {
+        let mut settings = self.letter_settings(record_bytes_max);
+        settings.set("transactional.id", transactional_id);
+        settings.set("partitioner", "murmur2_random");
+        self.create(&settings, "replay")
     }
 
     /// For records of others, with settings and a context of its own.
@@ -287,6 +305,7 @@ mod tests {
         drop(clients.producer().unwrap());
         drop(clients.heartbeat_producer(Duration::from_secs(10)).unwrap());
         drop(clients.dead_letter_producer(u32::MAX).unwrap());
+        drop(clients.transactional_producer("replay", 1 << 20).unwrap());
         drop(clients.admin().unwrap());
     }
 

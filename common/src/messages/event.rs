@@ -1,5 +1,7 @@
 //! Pure. What consumers say: that they live, what they hold, how they fare; and markers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Extra;
@@ -17,6 +19,20 @@ pub const LIFE: &str = "life";
 /// Set in `extra` of reports: the share of the interval, in thousandths, that the partitions with
 /// anything to do could do nothing but wait for the sink; a mean over them.
 pub const SINK_WAIT: &str = "sink_wait_permille";
+
+/// Set in `extra` of reports: the partitions that are held and not read on, because too many of their
+/// records cannot become rows, each with the reason; JSON.
+const PAUSED: &str = "paused";
+
+/// What reports say in `extra`; see [`SINK_WAIT`] and [`PAUSED`].
+pub fn report_extra(sink_wait_permille: u64, paused: &BTreeMap<TopicPartition, String>) -> Extra {
+    let mut extra = Extra::from([(SINK_WAIT.to_owned(), sink_wait_permille.to_string())]);
+    if !paused.is_empty() {
+        let paused = serde_json::to_string(paused).expect("names and reasons are always JSON");
+        extra.insert(PAUSED.to_owned(), paused);
+    }
+    extra
+}
 
 /// Renews the lease of an incarnation; below 1 kB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +160,12 @@ impl Report {
     /// See [`SINK_WAIT`]; zero if it does not say.
     pub fn sink_wait_permille(&self) -> u32 {
         self.extra.get(SINK_WAIT).and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
+    /// The partitions that are held and not read on, each with the reason.
+    pub fn paused(&self) -> BTreeMap<TopicPartition, String> {
+        let told = self.extra.get(PAUSED).and_then(|text| serde_json::from_str(text).ok());
+        told.unwrap_or_default()
     }
 }
 

@@ -93,6 +93,14 @@ impl Flow {
         self.object.add(addition);
     }
 
+    /// The batch that was being decoded does not pass: it and what came behind it are dropped, and
+    /// what came before is stored.
+    pub fn refused(&mut self) {
+        self.decoding = None;
+        self.batch.take();
+        self.stopping = true;
+    }
+
     /// Everything below `end` is stored: what was written, and perhaps more by another owner.
     pub fn stored(&mut self, end: u64) {
         self.writing = None;

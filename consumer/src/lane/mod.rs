@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  open ──> read: [ gather ─> batch ─> decode ─> object ─> write ─> offsets ] ──> release
-//!             └── flow says what is next, work does it
+//!   ^         │ └── flow says what is next, work does it
+//!   └─ pause ─┘ too many records cannot become rows
 //! ```
 
 pub mod flow;
@@ -10,6 +11,7 @@ pub mod tally;
 
 mod open;
 mod read;
+mod pause;
 mod release;
 mod work;
 
@@ -32,11 +34,13 @@ use crate::gather::Fetcher;
 use crate::lease_watch::LeaseWatch;
 use crate::metrics::ConsumerMetrics;
 use crate::ownership::{Event, Opening};
+use crate::refusal::{Guard, ShareMax};
 use crate::schema_registry::SchemaRegistry;
 use crate::sink::tables::Tables;
 use flow::FlowLimits;
 use open::OpenEnd;
-use read::{Ending, Reader};
+use pause::{PAUSES, Pause};
+use read::{Ending, Last, Reader};
 use tally::Tally;
 
 /// What all lanes of a process share.
@@ -80,13 +84,18 @@ pub struct Lane {
     pub orders: watch::Receiver<Order>,
     pub told: mpsc::UnboundedSender<Event>,
     pub tally: Arc<Mutex<Tally>>,
+    /// Of what was read so far, once it is open.
+    pub guard: Option<Arc<Mutex<Guard>>>,
 }
 
 impl LaneContext {
     /// Delays between attempts to use the sink or Kafka.
     fn backoff(&self) -> Backoff {
-        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        Backoff::new(BackoffPolicy::default(), ChaCha8Rng::from_rng(&mut *rng))
+        Backoff::new(BackoffPolicy::default(), self.rng())
+    }
+
+    fn rng(&self) -> ChaCha8Rng {
+        ChaCha8Rng::from_rng(&mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -95,10 +104,12 @@ impl Lane {
     /// a lane that was abandoned says nothing.
     pub async fn run(mut self) {
         let mut is_open = false;
+        let mut pauses = Backoff::new(PAUSES, self.context.rng());
         loop {
             let opened = match self.open().await {
                 Ok(opened) => opened,
                 Err(OpenEnd::Abandoned) => return,
+                Err(OpenEnd::Stopped) if is_open => return self.tell_stopped_reopening(),
                 Err(OpenEnd::Stopped) => return self.tell_stopped_unopened(),
                 Err(OpenEnd::Failed(reason)) if is_open => return self.tell_failed(reason),
                 Err(OpenEnd::Failed(reason)) => return self.tell_open_failed(reason),
@@ -111,16 +122,28 @@ impl Lane {
                 Ending::Abandoned => return,
                 Ending::Stopped(last) => return self.release(last, None).await,
                 Ending::Failed(last, reason) => return self.release(last, Some(reason)).await,
-                Ending::PositionGone(last) => {
-                    let (position, is_clean) = last.close();
-                    self.opening.hand_over = Some(HandOver {
-                        position: Some(position),
-                        clean: is_clean,
-                        ..HandOver::default()
-                    });
-                }
+                Ending::PositionGone(last) => self.go_on_behind(last),
+                Ending::Refused(last, refusal) => match self.pause(&refusal, &mut pauses).await {
+                    Pause::Over => self.go_on_behind(last),
+                    Pause::Abandoned => return,
+                    Pause::Stopped => return self.release(last, None).await,
+                    Pause::Failed(reason) => return self.release(last, Some(reason)).await,
+                },
             }
         }
+    }
+
+    /// The next opening begins where this one ended.
+    fn go_on_behind(&mut self, last: Last) {
+        let (position, clean) = last.close();
+        let hand_over = HandOver { position: Some(position), clean, ..HandOver::default() };
+        self.opening.hand_over = Some(hand_over);
+    }
+
+    /// What judges the batches: it remembers what came before a pause.
+    fn guard(&mut self, share_max: ShareMax) -> Arc<Mutex<Guard>> {
+        let guard = self.guard.get_or_insert_with(|| Arc::new(Mutex::new(Guard::new(share_max))));
+        Arc::clone(guard)
     }
 
     fn tell(&self, event: Event) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::chain::Chain;
+use common::kafka::reader::LogRange;
 use common::kafka::wire::client::WireError;
 use common::kafka::wire::epochs::EpochEnd;
 use common::messages::event::NoticeClass;
@@ -13,12 +14,14 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{Lane, Order};
+use crate::beginning::{self, From, FromError};
 use crate::commit::CommitError;
 use crate::decode::Decoder;
 use crate::events::Finding;
 use crate::gather::{GatherError, Queue};
 use crate::offsets::Commit;
 use crate::ownership::Event;
+use crate::refusal::{OptionError, ShareMax, split};
 use crate::sink::{Committed, OpenRequest, Opened, SinkError, Table, Writer};
 use crate::topics::{TopicChange, look_up};
 
@@ -33,6 +36,10 @@ pub(super) enum OpenError {
     Topic(#[source] TopicChange),
     #[error("the topic's format cannot be read")]
     Format(#[source] FormatError),
+    #[error("the service entry cannot be followed")]
+    Refusal(#[source] OptionError),
+    #[error("the service entry cannot be followed")]
+    From(#[source] FromError),
     #[error("the committed offset is not known")]
     Committed(#[source] CommitError),
     #[error("the log cannot be read")]
@@ -65,6 +72,7 @@ pub(super) struct OpenLane {
     pub(super) queue: Queue,
     pub(super) table: Arc<Table>,
     pub(super) decoder: Decoder,
+    pub(super) share_max: ShareMax,
     pub(super) writer: Writer,
     pub(super) position: Position,
     pub(super) newest_object: Option<u64>,
@@ -79,9 +87,12 @@ impl OpenError {
             Self::Committed(source) => source.is_transient(),
             Self::Gather(source) => source.is_transient(),
             Self::Sink(source) => source.is_transient(),
-            Self::Topic(_) | Self::Format(_) | Self::PositionLost { .. } | Self::Cut { .. } => {
-                false
-            }
+            Self::Topic(_)
+            | Self::Format(_)
+            | Self::Refusal(_)
+            | Self::From(_)
+            | Self::PositionLost { .. }
+            | Self::Cut { .. } => false,
         }
     }
 
@@ -98,6 +109,8 @@ impl OpenError {
             | Self::NoLeader
             | Self::History(_)
             | Self::Format(_)
+            | Self::Refusal(_)
+            | Self::From(_)
             | Self::Committed(_)
             | Self::Gather(_) => None,
         }
@@ -144,8 +157,10 @@ impl Lane {
     async fn try_open(&self) -> Result<OpenLane, OpenError> {
         let (context, opening) = (&self.context, &self.opening);
         let partition = &opening.lane.partition;
+        let (share_max, source) = split(&opening.source).map_err(OpenError::Refusal)?;
+        let (from, source) = beginning::split(&source).map_err(OpenError::From)?;
         let schemas = context.registry.cache();
-        let decoder = Decoder::new(&opening.source, partition.clone(), opening.topic_id, schemas);
+        let decoder = Decoder::new(&source, partition.clone(), opening.topic_id, schemas);
         let decoder = decoder.map_err(OpenError::Format)?;
         let topics = look_up(&context.wire, &[partition.topic()]).await;
         let topics = topics.map_err(OpenError::LookUp)?;
@@ -156,7 +171,8 @@ impl Lane {
         let committed = committed.map_err(OpenError::Committed)?;
         let range = context.fetcher.log_range(partition).await.map_err(OpenError::Gather)?;
         let table = context.tables.get(&opening.source).await.map_err(OpenError::Sink)?;
-        let request = self.request(committed, range.start);
+        let begin_at = self.begin_at(from, &table, range).await?;
+        let request = OpenRequest { begin_at, ..self.request(committed, range.start) };
         let opened = table.open(request).await.map_err(OpenError::Sink)?;
         self.check_position(opened.position.offset, range.end).await?;
         self.check_history(&opened.position, topics.leader(partition)).await?;
@@ -164,7 +180,28 @@ impl Lane {
         let queue = context.fetcher.open(partition, opened.position.offset);
         let queue = queue.map_err(OpenError::Gather)?;
         let Opened { writer, position, newest_object, tokens, .. } = opened;
-        Ok(OpenLane { queue, table, decoder, writer, position, newest_object, tokens })
+        Ok(OpenLane { queue, table, decoder, share_max, writer, position, newest_object, tokens })
+    }
+
+    /// Where the service entry says that a table's rows begin.
+    async fn begin_at(
+        &self,
+        from: Option<From>,
+        table: &Table,
+        range: LogRange,
+    ) -> Result<Option<u64>, OpenError> {
+        let (Some(from), opening) = (from, &self.opening) else { return Ok(None) };
+        if table.id().is_none() {
+            return Err(OpenError::From(FromError::NoTable(opening.source.sink.clone())));
+        }
+        let at_time = match from {
+            From::Time(at) => {
+                let found = self.context.fetcher.offset_at(&opening.lane.partition, at).await;
+                found.map_err(OpenError::Gather)?
+            }
+            From::Beginning | From::Offset(_) => None,
+        };
+        Ok(Some(from.offset(range, at_time)))
     }
 
     fn request(&self, committed: Option<Committed>, log_start: u64) -> OpenRequest {
@@ -178,6 +215,7 @@ impl Lane {
             committed,
             log_start,
             has_changed_table: opening.new_table,
+            begin_at: None,
             lease: self.lease.clone(),
         }
     }

@@ -24,6 +24,7 @@ use crate::gather::{Gathered, Queue};
 use crate::metrics::{LaneMetrics, gauge_value};
 use crate::offsets::Commit;
 use crate::ownership::Event;
+use crate::refusal::Refusal;
 use crate::sink::{SinkError, Stored, Writer};
 
 /// Answers of Kafka that are taken at once.
@@ -39,6 +40,8 @@ pub(super) enum Ending {
     Failed(Last, String),
     /// Everything that was read is stored, and what comes next is not in the log.
     PositionGone(Last),
+    /// What comes next is not to become dead letters; what came before it is stored.
+    Refused(Last, Refusal),
 }
 
 /// How far the lane came.
@@ -84,6 +87,7 @@ pub(super) struct Reader<'a> {
     metrics: LaneMetrics,
     may_gather: bool,
     is_position_gone: bool,
+    refusal: Option<Refusal>,
     polled_at_ms: Option<i64>,
     /// While stopping: when something moved last.
     progress_at: Option<Moment>,
@@ -92,6 +96,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(lane: &'a mut Lane, opened: OpenLane) -> Self {
         let OpenLane { queue, table, decoder, writer, position, newest_object, .. } = opened;
+        let guard = lane.guard(opened.share_max);
         let (context, opening) = (Arc::clone(&lane.context), &lane.opening);
         let partition = opening.lane.partition.clone();
         let metrics = context.metrics.lane(&partition);
@@ -106,7 +111,7 @@ impl<'a> Reader<'a> {
         Self {
             flow,
             share,
-            decoder: BatchDecoder { context, table, decoder, origin, tally },
+            decoder: BatchDecoder { context, table, decoder, origin, guard, tally },
             queue: Some(queue),
             writer: Some(writer),
             decoding: None,
@@ -115,6 +120,7 @@ impl<'a> Reader<'a> {
             metrics,
             may_gather: true,
             is_position_gone: false,
+            refusal: None,
             polled_at_ms: None,
             progress_at: None,
             lane,
@@ -156,16 +162,24 @@ impl<'a> Reader<'a> {
                     let work = write(context, partition, writer, sealed);
                     self.writing = Some(Box::pin(work));
                 }
-                Step::Finish if self.is_position_gone && self.progress_at.is_none() => {
-                    return Some(Ending::PositionGone(self.last()));
-                }
-                Step::Finish => return Some(Ending::Stopped(self.last())),
+                Step::Finish => return Some(self.finished()),
             }
         }
         let waits = self.flow.waits_for_sink(self.may_gather);
         self.lane.with_tally(|tally| tally.waits_for_sink(waits, now));
         let is_stuck = self.progress_at.is_some_and(|at| at + STOP_PATIENCE <= now);
         is_stuck.then(|| self.stuck())
+    }
+
+    /// Everything that was taken is stored.
+    fn finished(&mut self) -> Ending {
+        let last = self.last();
+        match self.refusal.take() {
+            _ if self.progress_at.is_some() => Ending::Stopped(last),
+            Some(refusal) => Ending::Refused(last, refusal),
+            None if self.is_position_gone => Ending::PositionGone(last),
+            None => Ending::Stopped(last),
+        }
     }
 
     /// A release that does not wait for ever: what was not stored is read again by the next owner.
@@ -264,6 +278,11 @@ impl<'a> Reader<'a> {
     fn decoded(&mut self, decoded: Result<Decoded, DecodeError>) -> Option<Ending> {
         let Decoded { addition, unparsed, ignored, dead_letters, busy } = match decoded {
             Ok(decoded) => decoded,
+            Err(DecodeError::Refused(refusal)) => {
+                self.flow.refused();
+                self.refusal = Some(refusal);
+                return None;
+            }
             Err(error) => {
                 let reason = Chain(&error).to_string();
                 self.notice(NoticeClass::Blocked, &reason);

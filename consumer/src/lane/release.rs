@@ -40,6 +40,14 @@ impl Lane {
         self.tell_stopped(None, true, None, None);
     }
 
+    /// A lane that was open was told to stop while it was opened again.
+    pub(super) fn tell_stopped_reopening(&self) {
+        self.context.committer.forget(&self.opening.lane.partition);
+        let hand_over = self.opening.hand_over.as_ref();
+        let position = hand_over.and_then(|given| given.position);
+        self.tell_stopped(position, hand_over.is_some_and(|given| given.clean), None, None);
+    }
+
     /// A lane that was open could not be opened again.
     pub(super) fn tell_failed(&self, reason: String) {
         self.context.committer.forget(&self.opening.lane.partition);

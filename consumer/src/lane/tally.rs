@@ -6,6 +6,8 @@ use common::messages::event::PartitionReport;
 use common::moment::{Moment, Timestamp};
 use common::partition::TopicPartition;
 
+use crate::refusal::LastMinute;
+
 /// The figures of one lane.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -18,6 +20,10 @@ pub struct Tally {
     /// Rows stored and records dead-lettered since the lane was opened.
     pub rows_stored: u64,
     pub dead_letters: u64,
+    /// What became of the records of the last minute.
+    pub last_minute: LastMinute,
+    /// Why nothing is read at present, if a pause is the reason.
+    pub paused: Option<String>,
     records: u64,
     bytes: u64,
     latency_max_ms: Option<u64>,

@@ -8,7 +8,7 @@ use common::clock::Clock;
 use common::moment::Moment;
 use common::partition::TopicPartition;
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::LaneContext;
 use super::tally::Tally;
@@ -16,6 +16,7 @@ use crate::dead_letter::{DeadLetterError, Origin};
 use crate::decode::{DeadLetterReason, Decoder, Rows};
 use crate::object::{Addition, Sealed};
 use crate::record::RawRecord;
+use crate::refusal::{Counts, Guard, Refusal};
 use crate::schema_registry::RegistryError;
 use crate::sink::{DecodedRows, SinkError, Stored, Table, Writer};
 
@@ -28,6 +29,8 @@ pub(super) enum DecodeError {
     Table(#[source] SinkError),
     #[error("the dead-letter topic cannot be written")]
     DeadLetter(#[source] DeadLetterError),
+    #[error("{0}")]
+    Refused(Refusal),
 }
 
 /// A batch that was decoded and whose dead letters are acknowledged.
@@ -53,6 +56,7 @@ impl DecodeError {
             Self::Registry(source) => source.is_transient(),
             Self::Table(source) => source.is_transient(),
             Self::DeadLetter(source) => source.is_transient(),
+            Self::Refused(_) => false,
         }
     }
 }
@@ -64,6 +68,7 @@ pub(super) struct BatchDecoder {
     pub(super) table: Arc<Table>,
     pub(super) decoder: Decoder,
     pub(super) origin: Origin,
+    pub(super) guard: Arc<Mutex<Guard>>,
     pub(super) tally: Arc<Mutex<Tally>>,
 }
 
@@ -111,8 +116,11 @@ impl BatchDecoder {
         let DecodedRows { rows, schema } = decoded.map_err(DecodeError::Table)?;
         let busy = clock.now().saturating_since(started_at);
         drop(permit);
-        let letters = self.context.dead_letters.write(&self.origin, records, &rows.dead_letters);
-        letters.await.map_err(DecodeError::DeadLetter)?;
+        let counts = self.judge(&rows).map_err(DecodeError::Refused)?;
+        let (letters, now) = (&self.context.dead_letters, clock.timestamp());
+        let written = letters.write(&self.origin, records, &rows.dead_letters, now);
+        written.await.map_err(DecodeError::DeadLetter)?;
+        self.passed(counts);
         let last = records.last().expect("a batch is decoded when it has records");
         let addition = Addition {
             rows: rows.batch.clone(),
@@ -126,6 +134,31 @@ impl BatchDecoder {
         let dead_letters = rows.dead_letters.iter().map(|letter| letter.reason).collect();
         let Rows { unparsed, ignored, .. } = rows;
         Ok(Decoded { addition, unparsed, ignored, dead_letters, busy })
+    }
+
+    /// Whether the batch may pass, before any of its dead letters is written.
+    fn judge(&self, rows: &Rows) -> Result<Counts, Refusal> {
+        let letters = rows.dead_letters.len() as u64;
+        let counts = Counts { records: rows.batch.num_rows() as u64 + letters, letters };
+        let example = rows.dead_letters.first().map_or("", |letter| letter.text.as_str());
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let judged = guard.judge(counts, example);
+        drop(guard);
+        judged.map(|()| counts).inspect_err(|_| self.note(counts, false))
+    }
+
+    fn passed(&self, counts: Counts) {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner).passed(counts);
+        self.note(counts, true);
+    }
+
+    fn note(&self, counts: Counts, has_passed: bool) {
+        let now = self.context.clock.now();
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.last_minute.note(counts, now);
+        if has_passed && tally.paused.take().is_some() {
+            info!(partition = %self.origin.partition, "is read on: its records can become rows again");
+        }
     }
 }
 

@@ -101,6 +101,7 @@ mod tests {
             committed,
             log_start: 5,
             has_changed_table: false,
+            begin_at: None,
             lease: lease_channel().1,
         }
     }

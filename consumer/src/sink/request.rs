@@ -29,6 +29,9 @@ pub struct OpenRequest {
     pub log_start: u64,
     /// By order the rows go to another table from now on: positions in the old one hold.
     pub has_changed_table: bool,
+    /// Where the rows are to begin in a table that has none of the partition, whatever was read into
+    /// another one.
+    pub begin_at: Option<u64>,
     pub lease: LeaseWatch,
 }
 

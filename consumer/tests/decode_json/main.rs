@@ -231,6 +231,7 @@ fn keys_times_and_headers_are_kept() {
         key: Some(Bytes::from_static(b"\xff")),
         value: Some(Bytes::from_static(b"{}")),
         headers,
+        is_append_time: false,
         leader_epoch: None,
     };
     let tombstone = RawRecord { offset: 9, ..RawRecord::default() };

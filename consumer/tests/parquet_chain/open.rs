@@ -147,6 +147,34 @@ async fn another_table_counts_only_by_order() {
     assert_eq!(check_chain(&objects(&scene.objects).await), 8);
 }
 
+/// Whatever was read into another table, the rows of a new one begin where they are asked to; once they have
+/// begun, the chain's end counts, before and after a release, and nothing is left out.
+#[tokio::test(start_paused = true)]
+async fn a_new_table_begins_where_it_is_asked_to_and_goes_on_at_its_end() {
+    let other = Some(TableId(Uuid::from_u128(9)));
+    for (begin_at, log_start, expected) in [(0, 0, 0), (0, 3, 3), (4, 0, 4), (4, 6, 6)] {
+        let scene = scene().await;
+        let mut request = scene.handed_over(8, true);
+        request.hand_over.as_mut().unwrap().position.as_mut().unwrap().table_id = other;
+        let order = OpenRequest { has_changed_table: true, log_start, ..request };
+        let asked = OpenRequest { begin_at: Some(begin_at), ..order };
+        for has_changed_table in [true, false] {
+            // The order may have been lost on the way; where the rows begin says as much.
+            let asked = OpenRequest { has_changed_table, ..asked.clone() };
+            let opened = scene.open(asked).await.unwrap();
+            assert_eq!((opened.position.offset, opened.gap), (expected, None));
+        }
+        let mut opened = scene.open(asked.clone()).await.unwrap();
+        let offsets = [expected, expected + 1];
+        write(&scene.table, &mut opened.writer, expected, &offsets).await.unwrap();
+        let opened = scene.open(asked.clone()).await.unwrap();
+        assert_eq!(opened.position.offset, expected + 2, "the old table's end is not jumped to");
+        let own = OpenRequest { begin_at: Some(begin_at), ..scene.handed_over(expected + 2, true) };
+        assert_eq!(scene.open(own).await.unwrap().position.offset, expected + 2);
+        assert_eq!(check_chain(&objects(&scene.objects).await), expected + 2);
+    }
+}
+
 /// A topic that was created again starts again, under names of its own, beside the old one.
 #[tokio::test(start_paused = true)]
 async fn a_topic_that_was_created_again_starts_again() {

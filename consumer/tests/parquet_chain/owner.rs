@@ -75,6 +75,7 @@ pub(crate) fn request(term: Term) -> OpenRequest {
         committed: None,
         log_start: 0,
         has_changed_table: false,
+        begin_at: None,
         lease: beating(),
     }
 }

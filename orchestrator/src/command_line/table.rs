@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+pub(super) use common::columns::columns as table;
 use common::moment::Timestamp;
 use common::rate::BytesPerSecond;
 
@@ -176,20 +177,6 @@ pub(super) fn rate(rate: BytesPerSecond) -> String {
         10_000..10_000_000 => format!("{} kB/s", rate.0 / 1_000),
         _ => format!("{} MB/s", rate.0 / 1_000_000),
     }
-}
-
-pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
-    let head = head.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
-    let all: Vec<Vec<String>> = [head].into_iter().chain(rows).collect();
-    let columns = all.first().map_or(0, Vec::len);
-    let width =
-        |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    all.iter().map(line).collect()
 }
 
 #[cfg(test)]

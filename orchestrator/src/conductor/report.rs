@@ -67,10 +67,18 @@ impl World {
 impl Reign {
     fn status(&self, world: &World, now: Now, known: Status) -> Status {
         let (reported, wishes) = (self.reported(), world.ledger.wishes());
+        let paused = self.paused();
         let partitions = self.partitions(world).into_iter().map(|partition| {
             let wish = wishes.of(&partition);
             let status = self.partition_status(world, &partition, &reported);
-            (partition, PartitionStatus { wish, ..status })
+            let status = PartitionStatus { wish, ..status };
+            let status = match self.paused_by_owner(&partition, &paused) {
+                Some(reason) => {
+                    PartitionStatus { state: Ownership::Blocked, reason: Some(reason), ..status }
+                }
+                None => status,
+            };
+            (partition, status)
         });
         Status {
             role: Role::Leading,
@@ -99,6 +107,23 @@ impl Reign {
             said.map(|said| ((report.incarnation, &said.partition), said))
         });
         all.collect()
+    }
+
+    /// What each incarnation said last of the partitions that it holds and does not read on.
+    fn paused(&self) -> BTreeMap<Incarnation, BTreeMap<TopicPartition, String>> {
+        let reports = self.reports.values();
+        reports.map(|report| (report.incarnation, report.paused())).collect()
+    }
+
+    fn paused_by_owner(
+        &self,
+        partition: &TopicPartition,
+        paused: &BTreeMap<Incarnation, BTreeMap<TopicPartition, String>>,
+    ) -> Option<String> {
+        let entry = self.rebalance.entries().get(partition)?;
+        let is_owned = matches!(entry.state, State::Owned { .. });
+        let holder = entry.holder().filter(|_| is_owned)?;
+        paused.get(&holder.incarnation)?.get(partition).cloned()
     }
 
     fn partition_status(

@@ -120,6 +120,10 @@ pub struct VerifyArgs {
     #[arg(long, required = true, value_delimiter = ',')]
     pub topics: Vec<String>,
 
+    /// Only this table of the lake, where a topic was read into several
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+
     /// Topic of the records that could not be stored; without it they count as lost
     #[arg(long, value_name = "TOPIC")]
     pub dead_letter_topic: Option<String>,

@@ -78,7 +78,7 @@ fn load(args: &LoadArgs) -> Outcome {
 
 fn verify(args: &VerifyArgs) -> Outcome {
     let kafka = args.kafka.load().or_bad_input()?;
-    let lake = open_lake(&args.lake)?;
+    let lake = open_lake(&args.lake)?.only(args.table.clone());
     let mut topics = KafkaTopics::connect(&kafka).or_failed()?;
     if let Some(seconds) = args.until_stored {
         let patience = Duration::from_secs(seconds);

@@ -116,6 +116,7 @@ fn raw(record: &Owned) -> RawRecord {
     let headers = record.headers.iter();
     RawRecord {
         offset: record.offset,
+        is_append_time: false,
         timestamp_ms: Some(timestamp(record.offset)),
         key: record.key.clone().map(Bytes::from),
         value: record.value.clone().map(Bytes::from),

@@ -34,14 +34,17 @@ pub struct Beginning {
 
 impl Claims {
     /// # Errors
-    /// If a position belongs to another table, and no change of table was ordered.
+    /// If a position belongs to another table, and neither a change of table was ordered nor said where
+    /// the rows of this one begin.
     pub fn of(table: TableId, request: &OpenRequest) -> Result<Self, SinkError> {
+        // Who says where a table's rows begin asks for what another one holds, too.
+        let is_ordered = request.has_changed_table || request.begin_at.is_some();
         let mut claims = Self::default();
         if let Some(hand_over) = &request.hand_over
             && let Some(position) = hand_over.position.filter(|p| p.topic_id == request.topic_id)
         {
             claims.is_bridge = position.table_id != Some(table);
-            if claims.is_bridge && !request.has_changed_table {
+            if claims.is_bridge && !is_ordered {
                 return Err(other_table(request, "the hand-over", position.table_id));
             }
             claims.hand_over = Some(position);
@@ -60,7 +63,7 @@ impl Claims {
         if metadata.table_id == Some(table) {
             claims.committed = Some(committed.offset);
             claims.object = metadata.object;
-        } else if !request.has_changed_table {
+        } else if !is_ordered {
             return Err(other_table(request, "the committed offset", metadata.table_id));
         }
         Ok(claims)
@@ -97,6 +100,9 @@ impl Claims {
 
     /// Reading begins at the chain's end, or further on where nothing before is to be read or can be.
     pub fn begin(&self, request: &OpenRequest, end: u64) -> Beginning {
+        if let Some(begin_at) = request.begin_at {
+            return self.begin_as_asked(request, end, begin_at);
+        }
         let bridge = self.hand_over.filter(|_| self.is_bridge).map(|position| position.offset);
         let is_known = end > 0 || self.hand_over.is_some() || self.committed.is_some();
         let by_person = self.by_person.filter(|_| !is_known);
@@ -108,6 +114,19 @@ impl Claims {
             fill: (begin > end).then_some(end..begin),
             gap: (has_begun && begin > from).then_some(from..begin),
             overruled: self.by_person.filter(|offset| is_known && *offset != end),
+        }
+    }
+
+    /// What was read into another table is no reason to begin further on: it is to be read again. Once
+    /// the chain has begun, its end alone counts.
+    fn begin_as_asked(&self, request: &OpenRequest, end: u64, begin_at: u64) -> Beginning {
+        let has_begun = end > 0;
+        let from = if has_begun { end } else { begin_at };
+        let begin = from.max(request.log_start);
+        Beginning {
+            fill: (begin > end).then_some(end..begin),
+            gap: (has_begun && begin > end).then_some(end..begin),
+            overruled: self.by_person.filter(|offset| *offset != begin),
         }
     }
 }

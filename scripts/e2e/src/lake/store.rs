@@ -23,6 +23,8 @@ pub struct Lake {
     root: Path,
     /// The root as a folder, where the lake is one.
     folder: Option<PathBuf>,
+    /// The only table that is looked at, if one was named.
+    table: Option<String>,
     runtime: Runtime,
 }
 
@@ -103,7 +105,12 @@ impl Lake {
             .enable_all()
             .build()
             .map_err(|source| LakeError::Runtime { source })?;
-        Ok(Self { store: store.into(), root, folder, runtime })
+        Ok(Self { store: store.into(), root, folder, table: None, runtime })
+    }
+
+    /// Looks at one table only: a topic may have been read into several.
+    pub fn only(self, table: Option<String>) -> Self {
+        Self { table, ..self }
     }
 
     pub fn list(&self) -> Result<Listing, LakeError> {
@@ -121,6 +128,9 @@ impl Lake {
                 Entry::Private => listing.note_schema(path),
                 Entry::Other => {}
             }
+        }
+        if let Some(table) = &self.table {
+            listing.objects.retain(|object| object.name.table == *table);
         }
         listing.objects.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(listing)

@@ -10,6 +10,8 @@ const TOPIC: &str = "stowage-topic";
 const TOPIC_ID: &str = "stowage-topic-id";
 const PARTITION: &str = "stowage-partition";
 const OFFSET: &str = "stowage-offset";
+/// Of the note that a letter was sent back through.
+const REPLAYED: &str = "stowage-replayed";
 
 /// Digests of what was set aside, by offset. The topic is at least once: copies are no fault.
 pub type OfPartition = BTreeMap<u64, Vec<u128>>;
@@ -31,6 +33,9 @@ struct Letter {
 impl DeadLetters {
     /// Takes one record of the dead-letter topic.
     pub fn push(&mut self, record: &Record<'_>) {
+        if header(record, REPLAYED).is_some() && header(record, TOPIC).is_none() {
+            return;
+        }
         let Some((topic, partition, offset)) = origin(record) else {
             self.unnamed += 1;
             return;
@@ -101,6 +106,13 @@ mod tests {
         assert_ne!(original, of_original(&letter(b"{", &[])));
         assert_ne!(original, of_original(&letter(b"}", &[("trace", "x")])));
         assert!(all.of("orders", "id", 4).is_empty() && all.of("order", "id", 3).is_empty());
+    }
+
+    #[test]
+    fn a_note_that_a_letter_was_sent_again_is_no_letter() {
+        let mut all = DeadLetters::default();
+        all.push(&letter(b"", &[("stowage-replayed", "7"), ("stowage-replayed-to", "orders")]));
+        assert_eq!(all.unnamed, 0);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fs;
 
 use common::messages::codec::EVENT_TYPE;
+use common::messages::snapshot::Ownership;
+use common::partition::TopicPartition;
 use e2e::harness::patience::wait_until;
 use rustix::process::Signal;
 
@@ -18,7 +20,7 @@ fn a_poison_record_becomes_a_dead_letter_and_holds_nothing_up() {
     let poison: [&[u8]; 4] = [b"{", b"\xff\xfe", b"[1]", b"{\"a\":1,\"a\":2}"];
     let good: [&[u8]; 2] = [b"{\"a\":1}", b"{\"b\":{\"c\":[1.5,null]}}"];
     for partition in 0..2 {
-        let values = [&poison[..], &good[..]].concat().repeat(25);
+        let values = [&poison[..], &good[..], &good[..], &good[..]].concat().repeat(25);
         crew.stage.send(&crew.topic, partition, &values);
     }
     crew.wait_for("the dead letters are counted", |status| {
@@ -26,7 +28,36 @@ fn a_poison_record_becomes_a_dead_letter_and_holds_nothing_up() {
         if count == 200 { Ok(()) } else { Err(format!("{count} dead letters")) }
     });
     let counts = crew.end_soundly().counts;
-    assert_eq!((counts.dead_lettered, counts.stored), (200, 100));
+    assert_eq!((counts.dead_lettered, counts.stored), (200, 300));
+}
+
+/// Records of a wrong format do not become dead letters by the thousand: the partition waits, says why, and is
+/// read whole as soon as the entry is mended; the others are read meanwhile.
+#[test]
+fn a_partition_whose_records_cannot_be_read_waits_until_the_entry_is_mended() {
+    let Some(stage) = Stage::set("system-pause") else { return };
+    let crew = Crew::start(stage, 2);
+    let values: Vec<&[u8]> = vec![b"plain text"; 1_000];
+    crew.stage.send(&crew.topic, 0, &values);
+    crew.stage.send(&crew.topic, 1, &[&b"{\"a\":1}"[..]; 10]);
+    let (text, json) = (TopicPartition::new(&crew.topic, 0), TopicPartition::new(&crew.topic, 1));
+    let reason = crew.wait_for("it is blocked, and the other is stored", |status| {
+        let (one, other) = (&status.partitions[&text], &status.partitions[&json]);
+        let is_done = one.state == Ownership::Blocked && other.stored == Some(10);
+        let reason = one.reason.clone().filter(|_| is_done && one.owner.is_some());
+        reason.ok_or_else(|| format!("{:?} {:?}", one.state, other.stored))
+    });
+    assert!(reason.starts_with("paused: ") && reason.contains(" of the last "), "{reason}");
+    assert!(reason.contains("service entry"), "{reason}");
+    let set = |words: &[&str]| crew.system.read_topic(&crew.topic, words).unwrap();
+    set(&["--format", "bytes"]);
+    crew.wait_for("both are read", |status| {
+        let states = [&text, &json].map(|partition| status.partitions[partition].state);
+        if states == [Ownership::Owned; 2] { Ok(()) } else { Err(format!("{states:?}")) }
+    });
+    let counts = crew.end_soundly().counts;
+    assert!(counts.dead_lettered < 100, "{counts:?}");
+    assert_eq!(counts.dead_lettered + counts.stored, 1_010);
 }
 
 /// An entry of the service topic that cannot be followed is said to be so, and what was read

@@ -17,3 +17,4 @@ mod growth;
 mod orders;
 mod measurements;
 mod readers;
+mod reload;

@@ -217,10 +217,11 @@ impl<'a> Group<'a> {
         wait_until(what, PATIENCE, look).unwrap();
     }
 
-    /// How many rows of the topic are stored, by the leader's word.
+    /// How many records of the topic are stored, by the leader's word: an owner counts its rows from nothing, offsets
+    /// go on from owner to owner.
     pub(crate) fn stored(status: &Value) -> u64 {
         let partitions = status["partitions"].as_object().into_iter().flatten();
-        partitions.filter_map(|(_, partition)| partition["rows_stored"].as_u64()).sum()
+        partitions.filter_map(|(_, partition)| partition["stored"].as_u64()).sum()
     }
 
     /// Each consumer's incarnation: another one means that its lease or its process ended.

@@ -16,7 +16,7 @@ use crate::role::assert_all_is_used;
 use crate::stage::Stage;
 
 /// For so long nothing may be stored: objects go to a disk that others keep busy, too.
-const STALL: Duration = Duration::from_secs(15);
+const STALL: Duration = Duration::from_secs(10);
 
 /// In the end all that the orchestrator may do was done, and nothing else was tried.
 #[test]

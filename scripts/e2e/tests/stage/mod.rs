@@ -212,8 +212,16 @@ impl Stage {
 
     /// Waits until all is stored, and compares.
     pub(crate) fn verify(&self, topic: &str) -> TopicReport {
+        self.verify_in(self.lake(), topic)
+    }
+
+    /// The same with one table only.
+    pub(crate) fn verify_table(&self, topic: &str, table: &str) -> TopicReport {
+        self.verify_in(self.lake().only(Some(table.to_owned())), topic)
+    }
+
+    fn verify_in(&self, lake: Lake, topic: &str) -> TopicReport {
         let mut topics = KafkaTopics::connect(&self.kafka).unwrap();
-        let lake = self.lake();
         let stored = until_stored(&mut topics, &lake, &[topic.to_owned()], PATIENCE).unwrap();
         let dead_letter_topic = Some(format!("{}-dead-letter", self.name));
         let request = Request { topics: vec![topic.to_owned()], dead_letter_topic };

@@ -113,6 +113,7 @@ impl Lane {
             committed: asked.committed,
             log_start: asked.log.start,
             has_changed_table: self.opening.new_table,
+            begin_at: None,
             lease: lease_channel().1,
         }
     }

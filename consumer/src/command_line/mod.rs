@@ -1,0 +1,3 @@
+//! What a person asks from the command line, beside running a consumer.
+
+pub mod dead_letters;
