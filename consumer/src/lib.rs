@@ -38,5 +38,6 @@ pub mod keep;
 pub mod metrics;
 pub mod start;
 pub mod conduct;
+pub mod compact;
 pub mod run;
 pub mod command_line;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod compaction;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -32,6 +34,19 @@ fn python() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/python.sh");
     let found = Command::new(script).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(found.stdout).unwrap().trim().into())
+}
+
+/// `None`: the test skips itself and says so; in CI that is a failure.
+fn python_or_skip() -> Option<PathBuf> {
+    let python = python();
+    if python.is_none() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "DuckDB and PyArrow are needed: scripts/python.sh"
+        );
+        eprintln!("SKIPPED: DuckDB and PyArrow could not be installed by scripts/python.sh");
+    }
+    python
 }
 
 fn source(format: &str) -> Source {
@@ -164,14 +179,7 @@ fn expected() -> Value {
 /// DuckDB and PyArrow read the documented queries' rows alike, over columns and structs that grew between files.
 #[tokio::test]
 async fn duckdb_and_pyarrow_read_what_was_written() {
-    let Some(python) = python() else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "DuckDB and PyArrow are needed: scripts/python.sh"
-        );
-        eprintln!("SKIPPED: DuckDB and PyArrow could not be installed by scripts/python.sh");
-        return;
-    };
+    let Some(python) = python_or_skip() else { return };
     let root = tempfile::tempdir().unwrap();
     write_lake(root.path()).await;
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
