@@ -23,7 +23,7 @@ pub const PARTS: &str = "stowage.parts";
 const SCHEMA_VERSION: &str = "stowage.schema_version";
 
 /// Encoded bytes of all row groups that are being written.
-const OPEN_BYTES: usize = 48 << 20;
+const OPEN_BYTES: usize = 24 << 20;
 const ROW_GROUP_ROWS: usize = 1_000_000;
 /// Files that are written at the same time, one per date.
 const OPEN_FILES: usize = 8;
