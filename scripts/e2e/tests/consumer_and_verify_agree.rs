@@ -202,7 +202,7 @@ fn raw(record: &Owned) -> RawRecord {
         key: record.key.clone().map(Bytes::from),
         value: record.value.clone().map(Bytes::from),
         headers: headers.map(|(name, value)| (name.clone(), Some(value.clone().into()))).collect(),
-        ..RawRecord::default()
+        leader_epoch: None,
     }
 }
 
