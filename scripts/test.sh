@@ -12,11 +12,11 @@ usage() {
 Runs every check and test of the repository.
 
   scripts/test.sh             format, lints, shell scripts, licences; unit, property, simulation and document tests;
-                              then the tests on real Apache Kafka and on a real Kubernetes API server, which are started
-                              and stopped for them; then a short run of every fuzz target
-  scripts/test.sh --quick     leaves out what needs Kafka or Kubernetes and the fuzz targets, and counts them as skipped
+                              then the tests on real Apache Kafka, an S3 server and a real Kubernetes API server, which are
+                              started and stopped for them; then a short run of every fuzz target
+  scripts/test.sh --quick     leaves out what needs one of these and the fuzz targets, and counts them as skipped
   scripts/test.sh FILTER      only the tests with FILTER in their name, or those of the integration test that is called
-                              FILTER (a file or folder in tests/); Kafka and Kubernetes are started when one of them needs it
+                              FILTER (a file or folder in tests/); what one of them needs is started for it
 
 What is missing is installed first, or named (scripts/setup.sh --tests). With KAFKA_BOOTSTRAP_SERVERS set, the tests run
 on that Kafka; those that stop a broker start one of their own. CARGO_TARGET_DIR is honoured.
@@ -61,9 +61,10 @@ finish() {
   trap '' INT TERM HUP
   stop_marked
   [ ! -d "$work/kubernetes" ] || KUBE_RUN=$work/kubernetes scripts/kubernetes.sh down >/dev/null 2>&1 || true
+  [ ! -d "$work/object-store" ] || OBJECT_STORE_RUN=$work/object-store scripts/object-store.sh down >/dev/null 2>&1 || true
   [ ! -d "$work/kafka" ] || KAFKA_RUN=$work/kafka scripts/kafka.sh down >/dev/null 2>&1 || true
   # After a failure the brokers' logs stay, without the data.
-  if [ "$failed" = 0 ] && [ "$status" = 0 ]; then rm -rf "$work"; else rm -rf "$work"/kafka/node*/data "$work"/kubernetes/etcd; fi
+  if [ "$failed" = 0 ] && [ "$status" = 0 ]; then rm -rf "$work"; else rm -rf "$work"/kafka/node*/data "$work"/kubernetes/etcd "$work"/object-store/data; fi
   rmdir "$root/.stowage/test" 2>/dev/null || true
   echo
   [ "${#problems[@]}" = 0 ] || printf 'failed: %s\n' "${problems[@]}"
@@ -119,8 +120,9 @@ run_tests() {
 # How many tests a command would run.
 count_tests() { "$@" -- --list 2>/dev/null | grep -c ': test$' || true; }
 
-# Integration tests that need Kafka are called kafka_*, those that need Kubernetes (and perhaps Kafka) kubernetes_*.
-# test_targets quick|kafka|kubernetes -> arguments for cargo
+# Integration tests that need Kafka are called kafka_*, those that need Kubernetes or an S3 server (and perhaps Kafka)
+# kubernetes_* and s3_*.
+# test_targets quick|kafka|s3|kubernetes -> arguments for cargo
 test_targets() {
   local file name kind
   for file in {*,scripts/e2e}/tests/*.rs {*,scripts/e2e}/tests/*/main.rs; do
@@ -128,7 +130,7 @@ test_targets() {
     name=${file%/main.rs}
     name=${name##*/}
     name=${name%.rs}
-    case $name in kafka_*) kind=kafka ;; kubernetes_*) kind=kubernetes ;; *) kind=quick ;; esac
+    case $name in kafka_*) kind=kafka ;; kubernetes_*) kind=kubernetes ;; s3_*) kind=s3 ;; *) kind=quick ;; esac
     [ "$kind" != "$1" ] || echo "$name"
   done | sort -u | sed 's/^/--test\n/'
 }
@@ -183,7 +185,7 @@ offer_readers() {
   fi
 }
 
-# select_tests quick|kafka|kubernetes: sets `selection`, the arguments for cargo; fails when there is nothing to select. A filter that
+# select_tests quick|kafka|s3|kubernetes: sets `selection`, the arguments for cargo; fails when there is nothing to select. A filter that
 # is the name of an integration test selects that one.
 select_tests() {
   local targets kind
@@ -193,7 +195,7 @@ select_tests() {
   if [ -n "$filter" ] && [[ " ${targets[*]} " == *" --test $filter "* ]]; then selection=(--test "$filter"); return; fi
   [ "${#targets[@]}" -gt 0 ] || return 1
   [ -n "$filter" ] || return 0
-  for kind in quick kafka kubernetes; do
+  for kind in quick kafka s3 kubernetes; do
     ! test_targets $kind | grep -xF -- "$filter" >/dev/null || return 1
   done
 }
@@ -201,15 +203,15 @@ select_tests() {
 quick_tests() {
   local selection
   select_tests quick || return 0
-  run_tests "unit, property, simulation and document tests" env -u KAFKA_BOOTSTRAP_SERVERS \
+  run_tests "unit, property, simulation and document tests" env -u KAFKA_BOOTSTRAP_SERVERS -u STOWAGE_TEST_S3 \
     cargo test "${locked[@]}" --workspace --no-fail-fast "${selection[@]}"
   [[ " ${selection[*]} " == *" --lib "* ]] || return 0
   run_tests "examples in the documentation" cargo test "${locked[@]}" --workspace --no-fail-fast --doc ${filter:+"$filter"}
 }
 
-# real_tests kafka|kubernetes NAME: the tests that need what is real, with that started for them
+# real_tests kafka|s3|kubernetes NAME: the tests that need what is real, with that started for them
 real_tests() {
-  local kind=$1 name=$2 selection command expected server kubeconfig=
+  local kind=$1 name=$2 selection command expected server kubeconfig='' s3=''
   select_tests "$kind" || return 0
   command=(cargo test "${locked[@]}" --workspace --no-fail-fast "${selection[@]}")
   expected=$(count_tests "${command[@]}")
@@ -223,8 +225,12 @@ real_tests() {
     kubeconfig=$(KUBE_RUN=$work/kubernetes KUBE_PORT=auto KUBE_NODES=2 scripts/kubernetes.sh up) ||
       { fail "$name: Kubernetes did not start"; return; }
   fi
+  if [ "$kind" = s3 ]; then
+    say "S3 server"
+    s3=$(OBJECT_STORE_RUN=$work/object-store OBJECT_STORE_PORT=auto scripts/object-store.sh up) || { fail "$name: the S3 server did not start"; return; }
+  fi
   # They start many processes each: two at a time.
-  run_tests "$name" env -u KAFKA_RUN -u KAFKA_PORT "$server" "STOWAGE_TEST_KAFKA=${server#*=}" ${kubeconfig:+"STOWAGE_TEST_KUBERNETES=${kubeconfig#*=}"} \
+  run_tests "$name" env -u KAFKA_RUN -u KAFKA_PORT "$server" "STOWAGE_TEST_KAFKA=${server#*=}" ${kubeconfig:+"STOWAGE_TEST_KUBERNETES=${kubeconfig#*=}"} ${s3:+"$s3"} \
     "${command[@]}" -- --test-threads=2
 }
 
@@ -250,6 +256,7 @@ main() {
   offer_readers
   quick_tests
   real_tests kafka "tests on real Kafka"
+  real_tests s3 "tests on an S3 server"
   real_tests kubernetes "tests on real Kubernetes"
   fuzz_targets
   if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test is called, or has in its name: $filter"; fi

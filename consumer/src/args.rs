@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
@@ -20,6 +20,7 @@ use url::Url;
 use crate::batch::BatchLimits;
 use crate::by_hand::Reading;
 use crate::command_line::dead_letters::DeadLettersArgs;
+use crate::compact::args::{CompactArgs, FilesArgs};
 use crate::lane::flow::FlowLimits;
 use crate::object::Rotation;
 use crate::schema_registry::settings::RegistrySettings;
@@ -43,6 +44,10 @@ pub enum Command {
     Run(Box<Args>),
     /// Shows the records that could not be stored, and sends them back through
     DeadLetters(DeadLettersArgs),
+    /// Merges the small objects of tables into large files
+    Compact(CompactArgs),
+    /// Prints the files that hold a table now
+    Files(FilesArgs),
 }
 
 /// What a consumer runs with.
@@ -255,18 +260,7 @@ impl Args {
     /// # Errors
     /// If the file cannot be read or understood.
     pub fn store_options(&self) -> Result<Settings, SettingsFileError> {
-        let Some(url) = &self.sink_url else { return Ok(Settings::new()) };
-        let given = env::vars_os().filter_map(|(key, value)| {
-            let (key, value) = (key.into_string().ok()?, value.into_string().ok()?);
-            let is_meant = STORE_VARIABLES.iter().any(|prefix| key.starts_with(prefix));
-            let key = key.to_ascii_lowercase();
-            (is_meant && is_option(url, &key)).then_some((key, value))
-        });
-        let mut options: Settings = given.collect();
-        if let Some(file) = &self.sink_config {
-            options.extend(read_settings("sink", file, |_| None)?);
-        }
-        Ok(options)
+        store_options(self.sink_url.as_ref(), self.sink_config.as_deref())
     }
 
     /// How to reach the schema registry, if one was named.
@@ -304,6 +298,25 @@ impl Args {
     }
 }
 
+/// What the environment says of the store at `url`, and the file, which wins.
+pub(crate) fn store_options(
+    url: Option<&Url>,
+    file: Option<&Path>,
+) -> Result<Settings, SettingsFileError> {
+    let Some(url) = url else { return Ok(Settings::new()) };
+    let given = env::vars_os().filter_map(|(key, value)| {
+        let (key, value) = (key.into_string().ok()?, value.into_string().ok()?);
+        let is_meant = STORE_VARIABLES.iter().any(|prefix| key.starts_with(prefix));
+        let key = key.to_ascii_lowercase();
+        (is_meant && is_option(url, &key)).then_some((key, value))
+    });
+    let mut options: Settings = given.collect();
+    if let Some(file) = file {
+        options.extend(read_settings("sink", file, |_| None)?);
+    }
+    Ok(options)
+}
+
 fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
@@ -335,6 +348,11 @@ mod tests {
         let servers = ["--kafka-bootstrap-servers", "k:9092"];
         let list = parsed(&[&["dead-letters", "list"], &servers[..]].concat());
         assert!(matches!(list, Ok(Command::DeadLetters(_))), "{list:?}");
+        let lake = ["--sink-url", "file:///lake"];
+        let compact = parsed(&[&["compact", "orders", "--by-date"], &lake[..]].concat());
+        assert!(matches!(compact, Ok(Command::Compact(_))), "{compact:?}");
+        assert!(parsed(&["compact", "orders"]).unwrap_err().to_string().contains("--sink-url"));
+        assert!(matches!(parsed(&[&["files", "t"], &lake[..]].concat()), Ok(Command::Files(_))));
         assert!(parsed(&servers).unwrap_err().to_string().contains("--consumer <NUMBER>"));
         assert!(parsed(&["--help"]).unwrap_err().to_string().contains("dead-letters"));
     }

@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn a_receipt_is_told_from_a_letter() {
         assert_eq!(read(&receipt(42, "orders")), Entry::Receipt(42));
-        assert_eq!(read(&vec![("a".to_owned(), None)]), Entry::Foreign);
+        assert_eq!(read(&[("a".to_owned(), None)]), Entry::Foreign);
     }
 
     #[test]

@@ -41,5 +41,6 @@ pub mod keep;
 pub mod metrics;
 pub mod start;
 pub mod conduct;
+pub mod compact;
 pub mod run;
 pub mod command_line;

@@ -9,6 +9,8 @@ use common::crypto::install_crypto_provider;
 use common::shutdown::Shutdown;
 use consumer::args::{Args, Command, command_line};
 use consumer::command_line::dead_letters::{self, DeadLettersArgs};
+use consumer::compact::args::{CompactArgs, FilesArgs};
+use consumer::compact::run::{self as compaction, Failure};
 use consumer::run::run;
 use tokio::runtime::{Builder, Runtime};
 
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
     let outcome = match command_line() {
         Ok(Command::Run(args)) => start(&args),
         Ok(Command::DeadLetters(args)) => look_at_dead_letters(&args),
+        Ok(Command::Compact(args)) => compact(&args),
+        Ok(Command::Files(args)) => files(&args),
         Err(error) => {
             // There is nobody to tell if this cannot be printed.
             let _ = error.print();
@@ -64,6 +68,23 @@ fn look_at_dead_letters(args: &DeadLettersArgs) -> Outcome {
         let _ = writeln!(io::stdout(), "{said}");
     }
     Ok(())
+}
+
+fn compact(args: &CompactArgs) -> Outcome {
+    args.telemetry.install().map_err(failed)?;
+    args.crash_points.install();
+    runtime()?.block_on(compaction::compact(args)).map_err(status)
+}
+
+fn files(args: &FilesArgs) -> Outcome {
+    runtime()?.block_on(compaction::files(args)).map_err(status)
+}
+
+fn status(failure: Failure) -> (u8, anyhow::Error) {
+    match failure {
+        Failure::Input(error) => bad_input(error),
+        Failure::Run(error) => failed(error),
+    }
 }
 
 fn runtime() -> Result<Runtime, (u8, anyhow::Error)> {

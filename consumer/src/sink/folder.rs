@@ -5,9 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use common::crash_point;
+use common::moment::Timestamp;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -70,6 +72,49 @@ impl Folder {
         .await
     }
 
+    /// Puts a file in the place of the one that is there.
+    pub(super) async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let mut staged = self.begin(path).await?;
+        staged.append(bytes).await?;
+        staged.finish().await
+    }
+
+    /// Begins a file that is whole when it gets its name.
+    pub(super) async fn begin(&self, path: &str) -> Result<Staged, StoreError> {
+        let target = self.root.join(path);
+        let staged = self.staged(path);
+        let place = staged.clone();
+        let file = self.run("staging", path, move |folder| {
+            folder.make_durable(parent(&target)?)?;
+            File::create_new(place)
+        });
+        let file = Arc::new(file.await?);
+        Ok(Staged { folder: self.clone(), path: path.into(), staged, file })
+    }
+
+    /// Removes staged files of paths below `path` that were last written before `until`.
+    pub(super) async fn sweep_older(&self, path: &str, until: Timestamp) -> Result<(), StoreError> {
+        let prefix = flat(path);
+        let since_epoch = Duration::from_millis(u64::try_from(until.0).unwrap_or(0));
+        self.run("sweeping", path, move |folder| {
+            for entry in fs::read_dir(folder.root.join(STAGING))? {
+                let entry = entry?;
+                let is_ours = entry.file_name().to_string_lossy().starts_with(&prefix);
+                // It may go while one looks.
+                let Ok(facts) = entry.metadata() else { continue };
+                if is_ours && facts.modified()? < UNIX_EPOCH + since_epoch {
+                    remove_if_there(&entry.path())?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn staged(&self, path: &str) -> PathBuf {
+        self.root.join(STAGING).join(format!("{}+{}", flat(path), Uuid::new_v4().simple()))
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         attempt: &'static str,
@@ -89,8 +134,7 @@ impl Folder {
         let target = self.root.join(path);
         let folder = parent(&target)?;
         self.make_durable(folder)?;
-        let staged =
-            self.root.join(STAGING).join(format!("{}+{}", flat(path), Uuid::new_v4().simple()));
+        let staged = self.staged(path);
         let put = write_durably(&staged, bytes).and_then(|()| {
             crash_point::before("rename");
             let renamed = rename_if_absent(&staged, &target);
@@ -131,6 +175,41 @@ impl Folder {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is being written beside all tables.
+#[derive(Debug)]
+pub(super) struct Staged {
+    folder: Folder,
+    path: String,
+    staged: PathBuf,
+    file: Arc<File>,
+}
+
+impl Staged {
+    pub(super) async fn append(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        let file = Arc::clone(&self.file);
+        self.folder.run("writing", &self.path, move |_| (&*file).write_all(&bytes)).await
+    }
+
+    /// Makes the file durable under its name, in place of another that is there.
+    pub(super) async fn finish(self) -> Result<(), StoreError> {
+        let (file, staged) = (Arc::clone(&self.file), self.staged.clone());
+        let target = self.folder.root.join(&self.path);
+        let finish = self.folder.run("putting", &self.path, move |_| {
+            file.sync_all()?;
+            fs::rename(staged, &target)?;
+            sync_folder(parent(&target)?)
+        });
+        finish.await
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Not there any more once it has its name; else only space is lost if this fails.
+        let _ = fs::remove_file(&self.staged);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod probe;
 
 mod request;
 mod folder;
+mod upload;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use discard::{DiscardTable, DiscardWriter};
 use parquet::{ParquetTable, ParquetWriter};
 
 pub use request::*;
+pub use upload::Upload;
 
 /// One table that this process has claimed, shared by all partitions that write to it.
 #[derive(Debug)]

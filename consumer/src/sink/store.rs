@@ -1,10 +1,13 @@
-//! IO. The object store behind a sink's URL: objects are put once, never overwritten, and durable when stored.
+//! IO. The object store behind a sink's URL: objects are put once, and durable when stored. Only compaction
+//! empties what it has stored elsewhere.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use common::crash_point;
+use common::moment::Timestamp;
 use futures::TryStreamExt as _;
 use object_store::aws::AmazonS3ConfigKey;
 use object_store::azure::AzureConfigKey;
@@ -17,6 +20,7 @@ use object_store::{
 use url::Url;
 
 use super::folder::Folder;
+use super::upload::Upload;
 
 /// A place for objects, named by paths relative to the sink's root.
 #[derive(Clone, Debug)]
@@ -43,6 +47,15 @@ pub struct Tail {
     pub bytes: Bytes,
 }
 
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub path: String,
+    pub bytes: u64,
+    /// By the store's clock.
+    pub stored_at: Timestamp,
+}
+
 /// What could not be done, on which object.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -59,6 +72,15 @@ pub enum StoreError {
         path: String,
         #[source]
         source: std::io::Error,
+    },
+    #[error(
+        "{attempt} `{path}` was refused by the store: check the credentials (--sink-config, or AWS_…, GOOGLE_…, AZURE_… in the environment) and what they allow"
+    )]
+    Refused {
+        attempt: &'static str,
+        path: String,
+        #[source]
+        source: object_store::Error,
     },
     #[error("`{path}` was taken when it was put, and is not there when it is read")]
     Vanished { path: String },
@@ -86,7 +108,8 @@ impl StoreError {
                     | Error::InvalidPath { .. }
                     | Error::UnknownConfigurationKey { .. }
             ),
-            Self::File { .. } | Self::Vanished { .. } => true,
+            // Rights come back as they went: a rotated key, a changed policy.
+            Self::File { .. } | Self::Vanished { .. } | Self::Refused { .. } => true,
             Self::Url { .. } | Self::NoFolder { .. } | Self::UnknownOption { .. } => false,
         }
     }
@@ -209,7 +232,52 @@ impl Store {
         Ok(paths)
     }
 
-    /// Removes an object that holds no data, if it is there.
+    /// All objects in a folder, in the order of their paths.
+    pub async fn list_all(&self, folder: &str) -> Result<Vec<Listed>, StoreError> {
+        let listed = self.objects.list(Some(&self.full(folder)?)).map_ok(|object| Listed {
+            path: self.relative(&object.location),
+            bytes: object.size,
+            stored_at: Timestamp(object.last_modified.timestamp_millis()),
+        });
+        let mut listed: Vec<Listed> =
+            listed.try_collect().await.map_err(|source| object_error("listing", folder, source))?;
+        listed.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        Ok(listed)
+    }
+
+    /// Bytes `range` of an object.
+    pub async fn range(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let full = self.full(path)?;
+        let read = self.objects.get_range(&full, range).await;
+        read.map_err(|source| object_error("reading", path, source))
+    }
+
+    /// Stores `bytes` in place of the object that is there: for what says the same in fewer bytes.
+    pub async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        if let Some(folder) = &self.folder {
+            return folder.replace(path, bytes).await;
+        }
+        let put = self.objects.put(&self.full(path)?, bytes.into()).await;
+        put.map(drop).map_err(|source| object_error("replacing", path, source))
+    }
+
+    /// Begins an object of a name that nobody else ever uses, which is written piece by piece.
+    pub async fn upload(&self, path: &str) -> Result<Upload, StoreError> {
+        if let Some(folder) = &self.folder {
+            return Ok(Upload::to_folder(folder.begin(path).await?));
+        }
+        Ok(Upload::to_objects(Arc::clone(&self.objects), self.full(path)?, path))
+    }
+
+    /// Removes what was left half-written below `folder` before `until`.
+    pub async fn sweep_older(&self, folder: &str, until: Timestamp) -> Result<(), StoreError> {
+        match &self.folder {
+            Some(staging) => staging.sweep_older(folder, until).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes an object that holds no data that is not stored elsewhere, if it is there.
     pub async fn remove(&self, path: &str) -> Result<(), StoreError> {
         match self.objects.delete(&self.full(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -240,6 +308,17 @@ impl Store {
     }
 }
 
-fn object_error(attempt: &'static str, path: &str, source: object_store::Error) -> StoreError {
-    StoreError::Object { attempt, path: path.into(), source }
+pub(super) fn object_error(
+    attempt: &'static str,
+    path: &str,
+    source: object_store::Error,
+) -> StoreError {
+    use object_store::Error::{PermissionDenied, Unauthenticated};
+    let path = path.into();
+    match source {
+        PermissionDenied { .. } | Unauthenticated { .. } => {
+            StoreError::Refused { attempt, path, source }
+        }
+        _ => StoreError::Object { attempt, path, source },
+    }
 }

@@ -53,3 +53,17 @@ pub async fn claim(
     }
     Ok(claim.table_id)
 }
+
+/// The id of a table that somebody claimed, for those who only look at it or tidy it; `None` if nobody did.
+pub async fn claimed(store: &Store, table: &str) -> Result<Option<TableId>, SinkError> {
+    let path = format!("{table}/_stowage.json");
+    let failed =
+        |source: StoreError| SinkError::Read { table: table.into(), what: "the claim", source };
+    let Some(text) = store.read(&path).await.map_err(failed)? else { return Ok(None) };
+    let claim: Result<Claim, _> = serde_json::from_slice(&text);
+    let refused = |error| SinkError::Refused {
+        table: table.into(),
+        reason: format!("`{path}` is no claim: {error}"),
+    };
+    claim.map(|claim| Some(claim.table_id)).map_err(refused)
+}

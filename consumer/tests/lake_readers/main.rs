@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod compaction;
 mod typed;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use common::identity::TopicId;
 use common::messages::command::Source;
@@ -20,6 +22,7 @@ use consumer::sink::parquet::Compression;
 use consumer::sink::tables::{SinkOptions, Tables};
 use consumer::sink::{OpenRequest, SealedBatch};
 use consumer::table::claim::Owner;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -34,6 +37,19 @@ fn python() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/python.sh");
     let found = Command::new(script).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(found.stdout).unwrap().trim().into())
+}
+
+/// `None`: the test skips itself and says so; in CI that is a failure.
+fn python_or_skip() -> Option<PathBuf> {
+    let python = python();
+    if python.is_none() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "DuckDB and PyArrow are needed: scripts/python.sh"
+        );
+        eprintln!("SKIPPED: DuckDB and PyArrow could not be installed by scripts/python.sh");
+    }
+    python
 }
 
 fn source(format: &str) -> Source {
@@ -89,6 +105,7 @@ async fn store_as(
         committed: None,
         log_start: objects[0][0].offset,
         has_changed_table: false,
+        begin_at: None,
         lease,
     };
     let mut opened = table.open(request).await.unwrap();
@@ -179,14 +196,7 @@ fn expected() -> Value {
 /// DuckDB and PyArrow read the documented queries' rows alike, over columns and structs that grew between files.
 #[tokio::test]
 async fn duckdb_and_pyarrow_read_what_was_written() {
-    let Some(python) = python() else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "DuckDB and PyArrow are needed: scripts/python.sh"
-        );
-        eprintln!("SKIPPED: DuckDB and PyArrow could not be installed by scripts/python.sh");
-        return;
-    };
+    let Some(python) = python_or_skip() else { return };
     let root = tempfile::tempdir().unwrap();
     write_lake(root.path()).await;
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -231,6 +241,62 @@ async fn duckdb_and_pyarrow_read_types_and_changelogs() {
         .unwrap();
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
     insta::assert_snapshot!("types_and_changelogs", String::from_utf8(read.stdout).unwrap());
+}
+
+/// Merged files have the very columns of the objects that they were made of.
+#[tokio::test]
+async fn every_type_survives_a_merge() {
+    let root = tempfile::tempdir().unwrap();
+    let tables = tables(root.path()).await;
+    let topic = TopicPartition::new("typed", 0);
+    let [first, second] = typed::objects();
+    // The newest object of a chain is never merged.
+    let mut third = second.clone();
+    third.0[0].offset += 1;
+    for (records, schema) in [first, second, third] {
+        let source = entry("typed", "avro", &[("encoding", "raw"), ("schema", schema)]);
+        store_as(&tables, topic.clone(), &source, vec![records]).await;
+    }
+    let summary = compaction::compact(root.path(), "typed", 2).await;
+    assert_eq!(summary.read_files, 2, "{summary:?}");
+    let (mut objects, merged) = (
+        rows_below(&root.path().join("lake/typed")),
+        rows_below(&root.path().join("lake/_compacted")),
+    );
+    objects.pop();
+    assert_eq!(objects, merged);
+}
+
+/// All rows below a folder as text, with the columns' names and types, in the order of the offsets.
+fn rows_below(folder: &Path) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            let file = std::fs::File::open(path).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+            for batch in reader.map(Result::unwrap) {
+                rows.extend((0..batch.num_rows()).map(|at| text(&batch, at)));
+            }
+        }
+    }
+    rows.sort();
+    rows
+}
+
+/// The columns of a row that hold something, as text; its offset comes first.
+fn text(batch: &RecordBatch, at: usize) -> String {
+    let mut columns: Vec<_> = batch
+        .schema()
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, column)| format!("{field:?} {:?}", column.slice(at, 1)))
+        .collect();
+    columns.retain(|column| !column.contains("\n  null,\n]"));
+    columns.join("; ")
 }
 
 /// The folders hold what the documentation says, and nothing stays staged.

@@ -6,17 +6,24 @@
 mod topics;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::identity::TopicId;
 use common::messages::command::Source;
+use common::moment::Timestamp;
 use common::partition::TopicPartition;
 use common::term::Term;
+use consumer::compact::compactor::{Compactor, Options};
+use consumer::compact::lake::TableLake;
+use consumer::compact::plan::Limits;
 use consumer::decode::Decoder;
 use consumer::lease_watch::lease_channel;
 use consumer::record::RawRecord;
-use consumer::sink::parquet::Compression;
+use consumer::sink::parquet::{Compression, Nonces};
+use consumer::sink::store::Store;
 use consumer::sink::tables::{SinkOptions, Tables};
 use consumer::sink::{OpenRequest, SealedBatch};
 use consumer::table::claim::Owner;
@@ -26,6 +33,7 @@ use e2e::verify::report::TopicReport;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
+use serde_json::Value;
 use topics::{DEAD, ID, Owned, TOPIC, Topics, timestamp};
 use url::Url;
 
@@ -51,19 +59,92 @@ fn bytes_are_stored_as_they_are() {
     assert_eq!(report.counts.stored, RECORDS);
 }
 
+/// Merged files hold what their objects held, also once these gave up their rows.
+#[test]
+fn compaction_changes_nothing_that_the_verification_sees() {
+    for (seed, by_date) in [(1, false), (2, true)] {
+        for reclaim in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut topics = stored("json", seed, folder.path());
+            let before = verified(&mut topics, folder.path());
+            compact(folder.path(), by_date, reclaim);
+            let after = verified(&mut topics, folder.path());
+            assert!(after.is_sound(), "seed {seed}: {after:#?}");
+            assert_eq!(after.counts, before.counts);
+            assert!(after.merged_files > 0 && after.objects == before.objects);
+        }
+    }
+}
+
+/// What is wrong with merged files is found, and told apart.
+#[test]
+fn a_damaged_compaction_is_found() {
+    let damaged = |damage: &dyn Fn(&mut Value, &Path)| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut topics = stored("json", 3, folder.path());
+        compact(folder.path(), false, false);
+        let path = folder.path().join("sales/_files/00000000000000000001.json");
+        let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        damage(&mut manifest, folder.path());
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        let report = verified(&mut topics, folder.path());
+        assert!(!report.is_sound(), "{report:#?}");
+        report
+    };
+    let forgotten = damaged(&|manifest, _| manifest["files"] = Value::Array(Vec::new()));
+    assert!(forgotten.counts.lost > 300, "{forgotten:#?}");
+    let next = |from: u64| format!("sales/partition=0/{TOPIC}+0+{from:020}.parquet");
+    let begins_early = damaged(&|manifest, _| {
+        manifest["chains"][0]["to"] = 37.into();
+        manifest["chains"][0]["next"] = next(37).into();
+    });
+    assert!(begins_early.counts.duplicated > 200, "{begins_early:#?}");
+    let nowhere = damaged(&|manifest, _| {
+        manifest["chains"][0]["to"] = 38.into();
+        manifest["chains"][0]["next"] = next(38).into();
+    });
+    assert!(nowhere.chain_problems[0].contains("where no object begins"), "{nowhere:#?}");
+    let other_rows = damaged(&|manifest, _| manifest["files"][0]["rows"] = 1.into());
+    assert!(other_rows.chain_problems[0].contains("the manifest says 1"), "{other_rows:#?}");
+}
+
+fn compact(root: &Path, by_date: bool, reclaim: bool) {
+    let limits = Limits { target_bytes: 1 << 20, objects_min: 1, objects_max: 100, by_date };
+    let compression = Compression::default();
+    let options = Options { limits, compression, grace: Duration::ZERO, reclaim };
+    let run = async {
+        let url = Url::from_directory_path(root).unwrap();
+        let store = Store::open(&url, &BTreeMap::new()).await.unwrap();
+        let lake = TableLake::open(store, "sales").await.unwrap();
+        let nonces = Nonces::new(ChaCha8Rng::seed_from_u64(9));
+        let compactor = Compactor::new(lake, options, nonces);
+        let summary = compactor.run(|| Timestamp(i64::MAX / 2)).await.unwrap();
+        assert!(summary.written_files > 0 && (summary.reclaimed_objects > 0) == reclaim);
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run);
+}
+
 fn store_and_verify(format: &str, seed: u64) -> TopicReport {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
+    let mut topics = stored(format, seed, folder.path());
+    verified(&mut topics, folder.path())
+}
+
+fn stored(format: &str, seed: u64, folder: &Path) -> Topics {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let records: Vec<Owned> = (0..RECORDS).map(|offset| record(offset, &mut rng)).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let letters = runtime.block_on(store(folder.path(), format, &records));
-    let mut topics = Topics {
+    let letters = runtime.block_on(store(folder, format, &records));
+    Topics {
         partitions: BTreeMap::from([((TOPIC.into(), 0), records), ((DEAD.into(), 0), letters)]),
         log_start: 0,
-    };
-    let lake = Lake::open(folder.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
+    }
+}
+
+fn verified(topics: &mut Topics, folder: &Path) -> TopicReport {
+    let lake = Lake::open(folder.to_str().unwrap(), &BTreeMap::new()).unwrap();
     let request = Request { topics: vec![TOPIC.into()], dead_letter_topic: Some(DEAD.into()) };
-    verify(&mut topics, &lake, &request).unwrap().topics.remove(0)
+    verify(topics, &lake, &request).unwrap().topics.remove(0)
 }
 
 /// Stores the records by the consumer's own means, and returns the dead letters.
@@ -94,6 +175,7 @@ async fn store(root: &std::path::Path, format: &str, records: &[Owned]) -> Vec<O
         committed: None,
         log_start: 0,
         has_changed_table: false,
+        begin_at: None,
         lease,
     };
     let mut writer = table.open(request).await.unwrap().writer;

@@ -19,7 +19,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use stage::{PATIENCE, Stage};
 
-const FIRST: &str = r#"{"type": "record", "name": "Order", "fields": [{"name": "id", "type": "int"}]}"#;
+const FIRST: &str =
+    r#"{"type": "record", "name": "Order", "fields": [{"name": "id", "type": "int"}]}"#;
 const SECOND: &str = r#"{"type": "record", "name": "Order", "fields": [{"name": "id", "type": "long"},
     {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}}]}"#;
 

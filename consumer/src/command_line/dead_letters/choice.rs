@@ -144,7 +144,7 @@ mod tests {
                 if choice.chosen().is_empty() {
                     return Ok(());
                 }
-                for (id, _) in choice.chosen() {
+                for id in choice.chosen().keys() {
                     prop_assert!(sent.insert(*id), "{id} was sent twice");
                     let record = &log[usize::try_from(id.offset).unwrap()];
                     let Entry::Letter(letter_sent, _) = read(&record.headers) else { panic!() };

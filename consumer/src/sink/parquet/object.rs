@@ -12,7 +12,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
 use super::footer::Footer;
 use crate::decode::frame_fields;
@@ -68,18 +68,25 @@ pub(super) fn encode(
 }
 
 fn properties(footer: &Footer, compression: Compression) -> Result<WriterProperties, ParquetError> {
+    let builder = writer_properties(compression)?;
+    Ok(builder.set_key_value_metadata(Some(footer.to_key_values())).build())
+}
+
+/// How all our files are written.
+pub(crate) fn writer_properties(
+    compression: Compression,
+) -> Result<WriterPropertiesBuilder, ParquetError> {
     let compression = match compression {
         Compression::Zstd => ParquetCompression::ZSTD(ZstdLevel::try_new(1)?),
         Compression::Snappy => ParquetCompression::SNAPPY,
     };
-    let builder = WriterProperties::builder()
+    let builder = WriterProperties::builder();
+    Ok(builder
         .set_compression(compression)
         .set_created_by(concat!("stowage ", env!("CARGO_PKG_VERSION")).into())
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_column_dictionary_enabled("kafka_offset".into(), false)
-        .set_column_dictionary_enabled("kafka_timestamp".into(), false)
-        .set_key_value_metadata(Some(footer.to_key_values()));
-    Ok(builder.build())
+        .set_column_dictionary_enabled("kafka_timestamp".into(), false))
 }
 
 /// The columns of the object: all of the table's, and those of ours that a row can have.
@@ -90,7 +97,7 @@ fn object_schema(batch: &SealedBatch) -> SchemaRef {
     Arc::new(Schema::new(ours.chain(batch.schema.arrow_fields()).collect::<Vec<_>>()))
 }
 
-fn is_optional(name: &str) -> bool {
+pub(crate) fn is_optional(name: &str) -> bool {
     matches!(name, "kafka_headers" | "kafka_unparsed")
 }
 
@@ -105,7 +112,7 @@ fn rows_from(batch: &RecordBatch, from: u64) -> RecordBatch {
 }
 
 /// The same rows with all columns of a later schema.
-fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
         Some(column) => widened_array(column, field.data_type()),
         None => Ok(new_null_array(field.data_type(), batch.num_rows())),

@@ -3,5 +3,6 @@
 pub mod name;
 pub mod naming;
 pub mod footer;
+pub mod manifest;
 pub mod rows;
 pub mod store;

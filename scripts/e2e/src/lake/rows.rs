@@ -61,6 +61,26 @@ pub fn visit_rows(
     Ok(())
 }
 
+/// Hands every row of a merged file to `visit`, with the place that it names. It has the columns of all
+/// files that were merged, so that a row without headers may come from one that had no such column.
+pub fn visit_merged(
+    file: Bytes,
+    naming: &Naming,
+    mut visit: impl FnMut(Place<'_>, StoredRow),
+) -> Result<(), RowError> {
+    for batch in batches(file, &[])? {
+        let batch = batch?;
+        let columns = Columns::of(&batch, naming)?;
+        for row in 0..batch.num_rows() {
+            let is_absent = columns.headers.is_some_and(|headers| headers.is_null(row));
+            let stored = columns.row(row)?;
+            let headers = stored.headers.filter(|_| !is_absent);
+            visit(columns.place(row)?, StoredRow { headers, ..stored });
+        }
+    }
+    Ok(())
+}
+
 /// Hands every row's record time to `visit`, in milliseconds since 1970.
 pub fn visit_timestamps(object: Bytes, mut visit: impl FnMut(i64)) -> Result<(), RowError> {
     for batch in batches(object, &["kafka_timestamp"])? {

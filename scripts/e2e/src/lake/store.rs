@@ -13,6 +13,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::{self, Runtime};
 use url::Url;
 
+use super::manifest::{self, Manifest};
 use super::name::{self, Entry, ObjectName};
 use super::naming::{self, Naming};
 
@@ -48,6 +49,8 @@ pub struct Listing {
     pub foreign: BTreeMap<String, Vec<String>>,
     /// The newest schema of each table: version and path.
     schemas: BTreeMap<String, (u32, String)>,
+    /// The newest manifest of each compacted table: version and path.
+    manifests: BTreeMap<String, (u64, String)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,12 @@ pub enum LakeError {
         path: String,
         #[source]
         source: object_store::Error,
+    },
+    #[error("{path} is no manifest")]
+    Manifest {
+        path: String,
+        #[source]
+        source: serde_json::Error,
     },
     #[error("{path} is no table schema")]
     Schema {
@@ -125,7 +134,7 @@ impl Lake {
                     listing.objects.push(Object { name, path, stored_at_ms });
                 }
                 Entry::Foreign { table } => listing.foreign.entry(table).or_default().push(path),
-                Entry::Private => listing.note_schema(path),
+                Entry::Private => listing.note_private(path),
                 Entry::Other => {}
             }
         }
@@ -150,6 +159,13 @@ impl Lake {
         let Some((_, path)) = listing.schemas.get(table) else { return Ok(Naming::default()) };
         let text = self.read(path)?;
         Naming::parse(&text).map_err(|source| LakeError::Schema { path: path.clone(), source })
+    }
+
+    /// The newest manifest of `table`, if it was ever compacted.
+    pub fn manifest(&self, listing: &Listing, table: &str) -> Result<Option<Manifest>, LakeError> {
+        let Some((_, path)) = listing.manifests.get(table) else { return Ok(None) };
+        let manifest = serde_json::from_slice(&self.read(path)?);
+        manifest.map(Some).map_err(|source| LakeError::Manifest { path: path.clone(), source })
     }
 
     fn relative(&self, location: &Path) -> String {
@@ -180,7 +196,11 @@ impl Listing {
         self.objects.iter().filter(of)
     }
 
-    fn note_schema(&mut self, path: String) {
+    fn note_private(&mut self, path: String) {
+        if let Some((table, version)) = manifest::place(&path) {
+            let newest = self.manifests.entry(table.into()).or_default();
+            *newest = (version, path.clone()).max(newest.clone());
+        }
         let parts: Vec<&str> = path.split('/').collect();
         let [table, "_schema", file] = parts.as_slice() else { return };
         let Some(version) = naming::version(file) else { return };

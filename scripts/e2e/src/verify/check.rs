@@ -6,11 +6,14 @@ use super::chain::{self, Link};
 use super::compare::{Comparison, Context, Findings, Rows};
 use super::dead_letters::DeadLetters;
 use super::digest::Place;
+use super::merged::Merged;
 use super::record::{TopicFacts, TopicRecords};
 use super::report::{Report, TopicReport};
 use crate::lake::footer::Footer;
 use crate::lake::rows;
 use crate::lake::store::{Lake, LakeError, Listing, Object};
+use std::collections::BTreeSet;
+
 use common::chain::Chain;
 
 const PROBLEMS_MAX: usize = 20;
@@ -56,6 +59,7 @@ pub fn verify<R: TopicRecords>(
         let facts = facts(records, topic)?;
         let mut check = TopicCheck::new(lake, &listing, topic, &facts);
         check.note_foreign();
+        check.take_merged()?;
         for partition in check.partitions() {
             check.partition(records, partition, &dead_letters)?;
         }
@@ -99,21 +103,38 @@ struct TopicCheck<'a> {
     lake: &'a Lake,
     listing: &'a Listing,
     facts: &'a TopicFacts,
+    merged: Merged,
     report: TopicReport,
 }
 
 impl<'a> TopicCheck<'a> {
     fn new(lake: &'a Lake, listing: &'a Listing, topic: &str, facts: &'a TopicFacts) -> Self {
         let report = TopicReport { topic: topic.into(), ..TopicReport::default() };
-        Self { lake, listing, facts, report }
+        Self { lake, listing, facts, merged: Merged::default(), report }
+    }
+
+    /// The tables that hold the topic.
+    fn tables(&self) -> BTreeSet<&'a str> {
+        let ours =
+            self.listing.objects.iter().filter(|object| object.name.topic == self.report.topic);
+        ours.map(|object| object.name.table.as_str()).collect()
+    }
+
+    /// The rows of the topic that are in merged files.
+    fn take_merged<E: std::error::Error>(&mut self) -> Result<(), VerifyError<E>> {
+        for table in self.tables() {
+            let (topic, id) = (&self.report.topic, &self.facts.id);
+            let problems = self.merged.take(self.lake, self.listing, table, (topic, id));
+            let problems = problems.map_err(|source| VerifyError::Lake { source })?;
+            problems.into_iter().for_each(|problem| self.problem(problem));
+        }
+        self.report.merged_files = self.merged.files;
+        Ok(())
     }
 
     /// Rows that readers of the topic's tables see and no chain vouches for.
     fn note_foreign(&mut self) {
-        let ours =
-            self.listing.objects.iter().filter(|object| object.name.topic == self.report.topic);
-        let tables: std::collections::BTreeSet<&str> =
-            ours.map(|object| object.name.table.as_str()).collect();
+        let tables = self.tables();
         let foreign = tables.iter().filter_map(|table| self.listing.foreign.get(*table)).flatten();
         let problems: Vec<_> =
             foreign.map(|path| format!("{path}: belongs to no partition's chain")).collect();
@@ -170,6 +191,8 @@ impl<'a> TopicCheck<'a> {
         let listing = self.listing;
         let mut chain_end = 0;
         let mut rows = Rows::default();
+        // What is merged stands by offset within a file, and before what is not.
+        self.merged.rows_of(partition).into_iter().for_each(|row| rows.push(row));
         let objects: Vec<&Object> = listing.objects_of(&topic, partition).collect();
         for chain in objects.chunk_by(|one, other| is_one_chain(one, other)) {
             let mut links = Vec::new();
@@ -177,6 +200,8 @@ impl<'a> TopicCheck<'a> {
                 links.extend(self.link(object, &mut rows)?);
             }
             chain::problems(&links).into_iter().for_each(|problem| self.problem(problem));
+            let unjoined = self.merged.unjoined(&links);
+            unjoined.into_iter().for_each(|problem| self.problem(problem));
             if links.first().is_some_and(|link| link.footer.topic_id == self.facts.id) {
                 chain_end = chain_end.max(chain::end(&links));
             }
@@ -200,7 +225,9 @@ impl<'a> TopicCheck<'a> {
                 return Ok(None);
             }
         };
-        if footer.topic_id == self.facts.id {
+        if footer.topic_id != self.facts.id {
+            self.report.objects_of_earlier_topics += 1;
+        } else if !self.merged.covers(object) {
             let naming = self.lake.naming(self.listing, &object.name.table).map_err(failed)?;
             let range = footer.from..footer.to;
             let mut outside = 0_u64;
@@ -214,8 +241,6 @@ impl<'a> TopicCheck<'a> {
             if outside > 0 {
                 self.problem(format!("{}: {outside} rows outside its range", object.path));
             }
-        } else {
-            self.report.objects_of_earlier_topics += 1;
         }
         Ok(Some(Link { name: object.name.clone(), path: object.path.clone(), footer }))
     }

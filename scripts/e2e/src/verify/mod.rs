@@ -17,5 +17,6 @@ pub mod compare;
 pub mod dead_letters;
 pub mod report;
 pub mod kafka;
+mod merged;
 pub mod check;
 pub mod wait;

@@ -13,6 +13,8 @@ pub struct TopicReport {
     #[serde(flatten)]
     pub counts: Counts,
     pub objects: u64,
+    /// Files that hold what was merged, among them those of other topics of the table.
+    pub merged_files: u64,
     /// Objects of a topic of the same name that was deleted since; only their chains are looked at.
     pub objects_of_earlier_topics: u64,
     /// What is wrong with chains and objects, in words.
