@@ -11,6 +11,7 @@ pub mod identity;
 pub mod term;
 pub mod position;
 pub mod topics;
+pub mod avro_schema;
 pub mod messages;
 pub mod moment;
 pub mod clock;

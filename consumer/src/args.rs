@@ -11,7 +11,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs, with_run};
 use common::crash_point::CrashPointArgs;
 use common::identity::ConsumerId;
-use common::messages::service::{FORMATS, SINKS};
+use common::messages::format::FORMATS;
+use common::messages::service::SINKS;
 use common::settings::{Settings, SettingsFileError, read_settings};
 use thiserror::Error;
 use url::Url;
@@ -21,6 +22,7 @@ use crate::by_hand::Reading;
 use crate::command_line::dead_letters::DeadLettersArgs;
 use crate::lane::flow::FlowLimits;
 use crate::object::Rotation;
+use crate::schema_registry::settings::RegistrySettings;
 use crate::sink::parquet::Compression;
 use crate::sink::store::is_option;
 
@@ -75,6 +77,22 @@ pub struct Args {
     /// Variables of the environment that begin with AWS_, GOOGLE_ or AZURE_ count, too; the file wins
     #[arg(long, env, hide_env_values = true, value_name = "FILE", requires = "sink_url")]
     pub sink_config: Option<PathBuf>,
+
+    /// Schema registry of the records that name their schemas by id
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub schema_registry_url: Option<Url>,
+
+    /// File with settings of the schema registry, a `key=value` a line, in the words of Confluent's clients:
+    /// basic.auth.user.info, bearer.auth.token, ssl.ca.location, ssl.certificate.location, ssl.key.location;
+    /// `KEY.file=PATH` reads a secret from a file
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        value_name = "FILE",
+        requires = "schema_registry_url"
+    )]
+    pub schema_registry_config: Option<PathBuf>,
 
     /// Folder for the consumer's state; without it each start is like the first
     #[arg(long, env, hide_env_values = true, value_name = "FOLDER")]
@@ -249,6 +267,19 @@ impl Args {
             options.extend(read_settings("sink", file, |_| None)?);
         }
         Ok(options)
+    }
+
+    /// How to reach the schema registry, if one was named.
+    ///
+    /// # Errors
+    /// If the file cannot be read or understood.
+    pub fn schema_registry(&self) -> anyhow::Result<Option<RegistrySettings>> {
+        let Some(url) = &self.schema_registry_url else { return Ok(None) };
+        let settings = match &self.schema_registry_config {
+            Some(file) => read_settings("schema registry", file, |_| None)?,
+            None => Settings::new(),
+        };
+        Ok(Some(RegistrySettings::new(url.clone(), &settings)?))
     }
 
     pub fn ttl(&self) -> Duration {

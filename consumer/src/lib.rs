@@ -22,6 +22,7 @@ pub mod budget;
 pub mod budget_watch;
 pub mod decode;
 pub mod refusal;
+pub mod schema_registry;
 pub mod letter;
 pub mod dead_letter;
 pub mod object;

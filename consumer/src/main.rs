@@ -41,6 +41,7 @@ fn main() -> ExitCode {
 
 fn start(args: &Args) -> Outcome {
     args.check().map_err(bad_input)?;
+    args.schema_registry().map_err(bad_input)?;
     let kafka = args.kafka.load().map_err(bad_input)?;
     args.telemetry.install().map_err(failed)?;
     args.crash_points.install();

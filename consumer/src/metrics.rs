@@ -75,6 +75,7 @@ struct LaneFamilies {
     rows: PerPartition,
     stored_bytes: PerPartition,
     unparsed: PerPartition,
+    ignored: PerPartition,
     retries: PerPartition,
     position: Family<PartitionLabels, Gauge>,
     stored: Family<PartitionLabels, Gauge>,
@@ -91,6 +92,7 @@ pub struct LaneMetrics {
     pub rows: Counter,
     pub stored_bytes: Counter,
     pub unparsed: Counter,
+    pub ignored: Counter,
     pub position: Gauge,
     pub stored: Gauge,
 }
@@ -201,6 +203,7 @@ impl ConsumerMetrics {
             rows: counter(&families.rows),
             stored_bytes: counter(&families.stored_bytes),
             unparsed: counter(&families.unparsed),
+            ignored: counter(&families.ignored),
             position: families.position.get_or_create_owned(&labels),
             stored: families.stored.get_or_create_owned(&labels),
             dead_letter_family: self.dead_letters.clone(),
@@ -219,6 +222,7 @@ impl LaneFamilies {
             rows: declare("rows_stored", "Rows stored in the sink"),
             stored_bytes: declare("bytes_stored", "Bytes of the objects stored in the sink"),
             unparsed: declare("rows_unparsed", "Rows whose record stands in `kafka_unparsed`"),
+            ignored: declare("records_ignored", "Records skipped as the service entry says"),
             retries: declare("sink_retries", "Attempts to use the sink that have to be repeated"),
             position: metrics.declare("position_offset", "Next offset to read", Family::default()),
             stored: metrics.declare(
@@ -263,11 +267,12 @@ impl Drop for LaneMetrics {
             rows,
             stored_bytes,
             unparsed,
+            ignored,
             retries,
             position,
             stored,
         } = &self.families;
-        for family in [records, bytes, rows, stored_bytes, unparsed, retries] {
+        for family in [records, bytes, rows, stored_bytes, unparsed, ignored, retries] {
             family.remove(&self.labels);
         }
         position.remove(&self.labels);

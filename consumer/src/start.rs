@@ -36,6 +36,7 @@ use crate::heart::{Beating, Body};
 use crate::keep::Keeper;
 use crate::lane::LaneContext;
 use crate::metrics::ConsumerMetrics;
+use crate::schema_registry::SchemaRegistry;
 use crate::sink::tables::{SinkOptions, Tables};
 use crate::state::Belonging;
 use crate::table::claim::Owner;
@@ -289,6 +290,7 @@ impl Process<'_> {
             fetcher: Fetcher::start(clients, FETCH_BOUNDS)?,
             wire: Arc::new(wire),
             tables,
+            registry: SchemaRegistry::new(args.schema_registry()?)?,
             committer,
             dead_letters: DeadLetters::start(clients, args.names.topics().dead_letter, consumer)?,
             events,

@@ -85,6 +85,12 @@ fn narrate_fleet(note: &FleetNote) {
         FleetNote::Waiting { consumer, reason } => {
             info!(%consumer, reason, "a consumer cannot run for now");
         }
+        FleetNote::NeverCame { consumer, in_a_row, rest } => warn!(
+            %consumer,
+            in_a_row,
+            rest_secs = rest.as_secs(),
+            "a new consumer does not come: no other one is made for a while"
+        ),
         FleetNote::Mended { consumer, what } => {
             warn!(%consumer, what, "a consumer's workload was put right");
         }

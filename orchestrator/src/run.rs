@@ -41,6 +41,7 @@ use crate::fleet::drive::drive;
 use crate::fleet::kubernetes::announce::Announcement;
 use crate::fleet::kubernetes::driver::KubernetesFleet;
 use crate::fleet::kubernetes::election::Election;
+use crate::fleet::kubernetes::lease::LeaseView;
 use crate::fleet::kubernetes::publish::publish;
 use crate::fleet::launch::LaunchSettings;
 use crate::fleet::process::ProcessFleet;
@@ -309,8 +310,8 @@ impl Base {
     ) -> Option<(JoinHandle<()>, mpsc::Sender<Announcement>)> {
         let FleetSeed::Kubernetes(client) = &self.fleet else { return None };
         let flags = &self.args.kubernetes;
-        let own = format!("{}:{}", self.author, self.state_dir.id());
-        let election = Election::new(client, flags.lease.clone(), own, inputs.clone());
+        let view = LeaseView::new(&self.author, &self.state_dir.id().to_string());
+        let election = Election::new(client, flags.lease.clone(), view, inputs.clone());
         let election = tokio::spawn(election.run(stop.clone()));
         let (announcements, to_publish) = mpsc::channel(QUEUE);
         let group_object = flags.group_object.clone();

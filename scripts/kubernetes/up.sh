@@ -157,6 +157,7 @@ start_api_server() {
     --enable-admission-plugins NodeRestriction --allow-privileged --kubelet-preferred-address-types InternalIP \
     --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$KUBE_RUN/accounts.key" \
     --service-account-signing-key-file "$KUBE_RUN/accounts.key" --service-cluster-ip-range 10.96.0.0/24 \
+    --audit-policy-file "$here/audit-policy.yaml" --audit-log-path "$KUBE_RUN/logs/audit.log" \
     --endpoint-reconciler-type none --enable-priority-and-fairness=false --profiling=false \
     --default-not-ready-toleration-seconds "$KUBE_TOLERATION" --default-unreachable-toleration-seconds "$KUBE_TOLERATION"
   wait_for kube-apiserver ask /readyz

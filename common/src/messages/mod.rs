@@ -11,6 +11,7 @@ pub mod event;
 pub mod request;
 pub mod snapshot;
 pub mod measurement;
+pub mod format;
 pub mod service;
 pub mod codec;
 pub mod chunk;

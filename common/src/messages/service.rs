@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::command::Source;
+use super::format::{FORMATS, FormatError, RecordFormat};
 
 const TOPIC_PREFIX: &str = "topic/";
 const DEPLOYMENT: &str = "deployment";
-pub const FORMATS: [&str; 2] = ["json", "bytes"];
 pub const SINKS: [&str; 2] = ["parquet", "discard"];
+
+/// Options beside those of the format: which share of records may become dead letters, and where a
+/// table's rows begin. Who opens the partition checks their values.
+const LANE_OPTIONS: [&str; 2] = ["dead_letter_share_max", "from"];
 
 /// Which entry a key names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +37,8 @@ pub struct TopicEntry {
     pub format: String,
     #[serde(default = "default_sink")]
     pub sink: String,
-    #[serde(default)]
+    /// What is no text in the entry (a schema, a number) is its JSON here.
+    #[serde(default, deserialize_with = "texts")]
     pub options: BTreeMap<String, String>,
 }
 
@@ -64,6 +70,12 @@ pub enum ServiceError {
     },
     #[error("the service entry `{key}` names {what} `{got}`; known are: {known}")]
     Unknown { key: String, what: &'static str, got: String, known: String },
+    #[error("the service entry `{key}` cannot be followed")]
+    Format {
+        key: String,
+        #[source]
+        source: FormatError,
+    },
     #[error(
         "the service entry `{key}` names the table `{table}`; a table is named with letters, digits, `_`, `-` and `.`, and begins with a letter or digit"
     )]
@@ -95,7 +107,10 @@ impl TopicEntry {
         let key = ServiceKey::Topic(topic.into()).to_text();
         let entry: Self =
             object(value).map_err(|source| ServiceError::Json { key: key.clone(), source })?;
-        one_of(&key, "the format", &entry.format, &FORMATS)?;
+        let mut options = entry.options.clone();
+        options.retain(|option, _| !LANE_OPTIONS.contains(&option.as_str()));
+        RecordFormat::parse(&entry.format, &options)
+            .map_err(|source| ServiceError::Format { key: key.clone(), source })?;
         one_of(&key, "the sink", &entry.sink, &SINKS)?;
         let table = entry.table.clone().unwrap_or_else(|| topic.into());
         if !is_table_name(&table) {
@@ -127,6 +142,15 @@ fn object<T: DeserializeOwned>(value: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(value)
 }
 
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let values = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Ok(values.into_iter().map(|(name, value)| (name, text(value))).collect())
+}
+
 fn default_format() -> String {
     FORMATS[0].into()
 }
@@ -154,6 +178,7 @@ fn is_table_name(table: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::Chain;
 
     #[test]
     fn an_empty_entry_means_json_into_a_table_of_the_topics_name() {
@@ -164,17 +189,35 @@ mod tests {
     }
 
     #[test]
+    fn an_option_may_be_json_of_any_kind() {
+        let entry = br#"{"options": {"headers": true, "ignore": {"header": "t", "values": [1]}}}"#;
+        let options = TopicEntry::parse("orders", entry).unwrap().options;
+        assert_eq!(options["headers"], "true");
+        assert_eq!(options["ignore"], r#"{"header":"t","values":[1]}"#);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_by_name() {
-        let refused =
-            |value: &str| TopicEntry::parse("orders", value.as_bytes()).unwrap_err().to_string();
+        let refused = |value: &str| {
+            Chain(&TopicEntry::parse("orders", value.as_bytes()).unwrap_err()).to_string()
+        };
         assert!(refused("{").contains("`topic/orders` is malformed"));
-        assert!(refused(r#"{"format":"xml"}"#).contains("known are: json, bytes"));
+        assert!(refused(r#"{"format":"xml"}"#).contains("known are json, avro"));
+        assert!(refused(r#"{"options":{"schma":"x"}}"#).contains("no option `schma`"));
         assert!(refused(r#"{"sink":"tape"}"#).contains("known are: parquet, discard"));
         assert!(refused(r#"{"table":"../etc"}"#).contains("`../etc`"));
         assert!(refused(r#"{"tabel":"x"}"#).contains("malformed"));
         assert!(refused("[]").contains("malformed"));
         assert!(DeploymentEntry::parse(b"[]").is_err());
         assert!(DeploymentEntry::parse(b"{}").is_ok());
+    }
+
+    #[test]
+    fn options_beside_those_of_the_format_are_taken() {
+        let entry =
+            r#"{"options":{"dead_letter_share_max":"1","from":"beginning","headers":"true"}}"#;
+        assert_eq!(TopicEntry::parse("orders", entry.as_bytes()).unwrap().options.len(), 3);
+        assert!(TopicEntry::parse("orders", br#"{"options":{"form":"beginning"}}"#).is_err());
     }
 
     #[test]

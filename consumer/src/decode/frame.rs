@@ -69,7 +69,7 @@ impl Frame {
             offsets: Int64Builder::with_capacity(rows),
             timestamps: TimestampMillisecondBuilder::with_capacity(rows).with_timezone("UTC"),
             keys: BinaryBuilder::new(),
-            headers: decoder.has_headers.then(headers_builder),
+            headers: decoder.format.has_headers.then(headers_builder),
             tombstones: BooleanBuilder::with_capacity(rows),
             unparsed: has_unparsed.then(StringBuilder::new),
         }

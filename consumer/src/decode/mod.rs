@@ -3,49 +3,37 @@
 //! Pure, and the costly part of the pipeline: it runs off the polling path.
 
 pub mod json;
+pub mod schemas;
 
+mod avro;
 mod bytes;
+mod columns;
+mod debezium;
 mod frame;
-mod values;
+mod ignore;
+mod rows;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use common::identity::TopicId;
 use common::messages::command::Source;
+use common::messages::format::{AvroFormat, FormatError, RecordFormat, ValueFormat};
 use common::partition::TopicPartition;
 
 use crate::record::RawRecord;
 use crate::table::schema::{Column, TableSchema};
+use schemas::{SchemaCache, SchemaId, Schemas};
 
 pub use frame::frame_fields;
 
-/// How the values of a topic's records are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Format {
-    /// One JSON object per record, one column per field.
-    Json,
-    /// The value as it is, in the binary column `value`.
-    Bytes,
-}
-
-/// What a service entry asks for and no decoder can do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FormatError {
-    #[error("the format `{0}` is unknown; known are `json` and `bytes`")]
-    Format(String),
-    #[error("the option `{0}` is unknown; known is `headers`")]
-    Option(String),
-    #[error("the option `headers` is `true` or `false`, not `{0}`")]
-    Headers(String),
-}
-
-/// Decodes the records of one partition.
+/// Decodes the records of one partition. Clones share what was made of schemas.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    format: Format,
-    has_headers: bool,
+    format: Arc<RecordFormat>,
+    /// Of Avro data.
+    schemas: Option<Arc<Schemas>>,
     partition: TopicPartition,
     topic_id: TopicId,
 }
@@ -69,6 +57,12 @@ pub struct Wider {
     misfits: BTreeSet<usize>,
 }
 
+impl Wider {
+    fn new(columns: Vec<Column>) -> Self {
+        Self { columns, misfits: BTreeSet::new() }
+    }
+}
+
 /// The rows of a batch, in the order of their offsets, and the records that are no rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
@@ -77,6 +71,8 @@ pub struct Rows {
     pub dead_letters: Vec<DeadLetter>,
     /// Rows whose record did not fit and stands as text in `kafka_unparsed`.
     pub unparsed: usize,
+    /// Records that the service entry says are to be skipped.
+    pub ignored: usize,
 }
 
 /// A record that no retry can save.
@@ -98,18 +94,18 @@ pub enum DeadLetterReason {
     DuplicateKey,
     LoneSurrogate,
     TooDeep,
-}
-
-impl FromStr for Format {
-    type Err = FormatError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "json" => Ok(Self::Json),
-            "bytes" => Ok(Self::Bytes),
-            _ => Err(FormatError::Format(text.into())),
-        }
-    }
+    /// Avro data that is not what its schema says.
+    InvalidAvro,
+    /// What stands before the data does not name a schema.
+    NotFramed,
+    /// The schema that it names is nowhere to be found.
+    UnknownSchema,
+    /// Data of the schema that it names cannot be read.
+    UnusableSchema,
+    /// No change event of Debezium.
+    NotAnEnvelope,
+    /// A value does not fit its column, and the service entry wants such records here.
+    Misfit,
 }
 
 impl DeadLetterReason {
@@ -119,6 +115,12 @@ impl DeadLetterReason {
         Self::DuplicateKey,
         Self::LoneSurrogate,
         Self::TooDeep,
+        Self::InvalidAvro,
+        Self::NotFramed,
+        Self::UnknownSchema,
+        Self::UnusableSchema,
+        Self::NotAnEnvelope,
+        Self::Misfit,
     ];
 
     /// As a header of the dead letter and a label of metrics.
@@ -129,25 +131,47 @@ impl DeadLetterReason {
             Self::DuplicateKey => "duplicate_key",
             Self::LoneSurrogate => "lone_surrogate",
             Self::TooDeep => "too_deep",
+            Self::InvalidAvro => "invalid_avro",
+            Self::NotFramed => "not_framed",
+            Self::UnknownSchema => "unknown_schema",
+            Self::UnusableSchema => "unusable_schema",
+            Self::NotAnEnvelope => "not_an_envelope",
+            Self::Misfit => "misfit",
         }
     }
 }
 
 impl Decoder {
-    /// The decoder that a service entry asks for.
+    /// The decoder that a service entry asks for; schemas of a registry are taken from `cache`.
     pub fn new(
         source: &Source,
         partition: TopicPartition,
         topic_id: TopicId,
+        cache: &Arc<SchemaCache>,
     ) -> Result<Self, FormatError> {
-        let format = source.format.parse()?;
-        let has_headers = headers_option(&source.options)?;
-        Ok(Self { format, has_headers, partition, topic_id })
+        let format = RecordFormat::parse(&source.format, &source.options)?;
+        let schemas = |avro: &AvroFormat, columns| Schemas::new(avro, columns, Arc::clone(cache));
+        let schemas = match &format.values {
+            ValueFormat::Avro(avro) => Some(schemas(avro, avro::columns)),
+            ValueFormat::Debezium(debezium) => {
+                let columns = debezium::to_columns(debezium.has_before);
+                debezium.avro.as_ref().map(|avro| schemas(avro, columns))
+            }
+            ValueFormat::Json { .. } | ValueFormat::Bytes => None,
+        };
+        let (format, schemas) = (Arc::new(format), schemas.map(Arc::new));
+        Ok(Self { format, schemas, partition, topic_id })
+    }
+
+    /// The registry's schemas that `records` need and the cache has not. Without them their records would be dead letters.
+    pub fn unknown_schemas(&self, records: &[RawRecord]) -> BTreeSet<SchemaId> {
+        let Some(schemas) = &self.schemas else { return BTreeSet::new() };
+        schemas.unknown(records.iter().filter_map(|record| record.value.as_deref()))
     }
 
     /// Decodes `records`, which ascend by offset and hold less than 2 GiB together.
     ///
-    /// The outcome depends on the records and the schema alone; where a batch ends changes nothing.
+    /// The outcome depends on the records and the schemas alone; where a batch ends changes nothing.
     pub fn decode(&self, records: &[RawRecord], schema: &TableSchema) -> Decoded {
         self.decode_knowing(&BTreeSet::new(), records, schema)
     }
@@ -168,20 +192,15 @@ impl Decoder {
         records: &[RawRecord],
         schema: &TableSchema,
     ) -> Decoded {
-        match self.format {
-            Format::Json => json::decode(self, misfits, records, schema),
-            Format::Bytes => bytes::decode(self, records, schema),
+        match (&self.format.values, &self.schemas) {
+            (ValueFormat::Avro(_), Some(schemas)) => {
+                avro::decode(self, schemas, avro::read_record, records, schema)
+            }
+            (ValueFormat::Debezium(_), Some(schemas)) => {
+                avro::decode(self, schemas, debezium::read_avro, records, schema)
+            }
+            (ValueFormat::Bytes, _) => bytes::decode(self, records, schema),
+            _ => json::decode(self, misfits, records, schema),
         }
     }
-}
-
-fn headers_option(options: &BTreeMap<String, String>) -> Result<bool, FormatError> {
-    let mut has_headers = false;
-    for (name, value) in options {
-        if name != "headers" {
-            return Err(FormatError::Option(name.clone()));
-        }
-        has_headers = value.parse().map_err(|_| FormatError::Headers(value.clone()))?;
-    }
-    Ok(has_headers)
 }

@@ -35,6 +35,7 @@ use crate::lease_watch::LeaseWatch;
 use crate::metrics::ConsumerMetrics;
 use crate::ownership::{Event, Opening};
 use crate::refusal::{Guard, ShareMax};
+use crate::schema_registry::SchemaRegistry;
 use crate::sink::tables::Tables;
 use flow::FlowLimits;
 use open::OpenEnd;
@@ -50,6 +51,7 @@ pub struct LaneContext {
     pub fetcher: Fetcher,
     pub wire: Arc<WireClient>,
     pub tables: Tables,
+    pub registry: SchemaRegistry,
     pub committer: Committer,
     pub dead_letters: DeadLetters,
     pub events: Events,

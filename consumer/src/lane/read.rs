@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
     }
 
     fn decoded(&mut self, decoded: Result<Decoded, DecodeError>) -> Option<Ending> {
-        let Decoded { addition, unparsed, dead_letters, busy } = match decoded {
+        let Decoded { addition, unparsed, ignored, dead_letters, busy } = match decoded {
             Ok(decoded) => decoded,
             Err(DecodeError::Refused(refusal)) => {
                 self.flow.refused();
@@ -291,6 +291,7 @@ impl<'a> Reader<'a> {
         };
         self.made_progress();
         self.metrics.unparsed.inc_by(unparsed as u64);
+        self.metrics.ignored.inc_by(ignored as u64);
         for reason in dead_letters {
             self.metrics.dead_letter(reason);
         }

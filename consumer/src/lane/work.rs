@@ -17,11 +17,14 @@ use crate::decode::{DeadLetterReason, Decoder, Rows};
 use crate::object::{Addition, Sealed};
 use crate::record::RawRecord;
 use crate::refusal::{Counts, Guard, Refusal};
+use crate::schema_registry::RegistryError;
 use crate::sink::{DecodedRows, SinkError, Stored, Table, Writer};
 
 /// Why records cannot become rows; nothing of them is stored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DecodeError {
+    #[error("the records' schemas are not known")]
+    Registry(#[source] RegistryError),
     #[error("the table cannot take the records' columns")]
     Table(#[source] SinkError),
     #[error("the dead-letter topic cannot be written")]
@@ -34,6 +37,7 @@ pub(super) enum DecodeError {
 pub(super) struct Decoded {
     pub(super) addition: Addition,
     pub(super) unparsed: usize,
+    pub(super) ignored: usize,
     pub(super) dead_letters: Vec<DeadLetterReason>,
     pub(super) busy: Duration,
 }
@@ -49,6 +53,7 @@ pub(super) struct Written {
 impl DecodeError {
     fn is_transient(&self) -> bool {
         match self {
+            Self::Registry(source) => source.is_transient(),
             Self::Table(source) => source.is_transient(),
             Self::DeadLetter(source) => source.is_transient(),
             Self::Refused(_) => false,
@@ -101,8 +106,11 @@ impl BatchDecoder {
         records: &Arc<[RawRecord]>,
         began_at: Moment,
     ) -> Result<Decoded, DecodeError> {
-        let permit = self.context.decoders.acquire().await.expect("nobody closes it");
+        let unknown = self.decoder.unknown_schemas(records);
         let clock = self.context.clock;
+        let learnt = self.context.registry.learn(&unknown, clock.now()).await;
+        learnt.map_err(DecodeError::Registry)?;
+        let permit = self.context.decoders.acquire().await.expect("nobody closes it");
         let started_at = clock.now();
         let decoded = self.table.decode(&self.decoder, Arc::clone(records)).await;
         let DecodedRows { rows, schema } = decoded.map_err(DecodeError::Table)?;
@@ -115,7 +123,7 @@ impl BatchDecoder {
         self.passed(counts);
         let last = records.last().expect("a batch is decoded when it has records");
         let addition = Addition {
-            rows: rows.batch,
+            rows: rows.batch.clone(),
             schema,
             to: last.offset + 1,
             leader_epoch: last.leader_epoch,
@@ -124,13 +132,15 @@ impl BatchDecoder {
             began_at,
         };
         let dead_letters = rows.dead_letters.iter().map(|letter| letter.reason).collect();
-        Ok(Decoded { addition, unparsed: rows.unparsed, dead_letters, busy })
+        let Rows { unparsed, ignored, .. } = rows;
+        Ok(Decoded { addition, unparsed, ignored, dead_letters, busy })
     }
 
     /// Whether the batch may pass, before any of its dead letters is written.
     fn judge(&self, rows: &Rows) -> Result<Counts, Refusal> {
         let letters = rows.dead_letters.len() as u64;
-        let counts = Counts { records: rows.batch.num_rows() as u64 + letters, letters };
+        let others = rows.batch.num_rows() + rows.ignored;
+        let counts = Counts { records: others as u64 + letters, letters };
         let example = rows.dead_letters.first().map_or("", |letter| letter.text.as_str());
         let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         let judged = guard.judge(counts, example);

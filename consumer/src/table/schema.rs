@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, TimeUnit};
+use arrow_schema::extension::Uuid;
 use serde::{Deserialize, Serialize};
 
 /// Columns and nested fields that a table may have; a record that would add more is kept as text.
 pub const COLUMNS_MAX: usize = 2_000;
 /// Longest name of a field that becomes a column, in bytes.
 pub const NAME_BYTES_MAX: usize = 512;
+/// The name of a list's one field, as the Parquet format asks for it.
+const ELEMENT: &str = "element";
 
 /// What a column holds. It never changes, but that a struct gains fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +25,34 @@ pub enum ColumnType {
     Float,
     Text,
     Binary,
+    /// Decimal digits before and behind the point together, and behind it.
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
+    /// Days, without a time zone.
+    Date,
+    /// Since midnight, without a time zone.
+    Time(Unit),
+    /// Since 1970; `utc` tells an instant from what a clock on some wall showed.
+    Timestamp {
+        unit: Unit,
+        utc: bool,
+    },
+    Uuid,
     List(Box<ColumnType>),
+    /// From text to values.
+    Map(Box<ColumnType>),
     Struct(Vec<Column>),
+}
+
+/// What times are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    Millis,
+    Micros,
+    Nanos,
 }
 
 /// One column of a table, or one field of a struct column.
@@ -77,11 +106,39 @@ impl Column {
 
     /// As an Arrow field, which is always nullable.
     pub fn arrow_field(&self) -> Field {
-        Field::new(&self.name, self.kind.arrow_type(), true)
+        self.kind.arrow_field(&self.name)
+    }
+}
+
+impl Unit {
+    pub fn arrow_unit(self) -> TimeUnit {
+        match self {
+            Self::Millis => TimeUnit::Millisecond,
+            Self::Micros => TimeUnit::Microsecond,
+            Self::Nanos => TimeUnit::Nanosecond,
+        }
+    }
+
+    /// How many of them are a second.
+    pub fn per_second(self) -> i64 {
+        match self {
+            Self::Millis => 1_000,
+            Self::Micros => 1_000_000,
+            Self::Nanos => 1_000_000_000,
+        }
     }
 }
 
 impl ColumnType {
+    /// A nullable field of this type, marked where Arrow's types alone do not tell what it holds.
+    pub fn arrow_field(&self, name: &str) -> Field {
+        let field = Field::new(name, self.arrow_type(), true);
+        match self {
+            Self::Uuid => field.with_extension_type(Uuid),
+            _ => field,
+        }
+    }
+
     pub fn arrow_type(&self) -> DataType {
         match self {
             Self::Boolean => DataType::Boolean,
@@ -89,7 +146,19 @@ impl ColumnType {
             Self::Float => DataType::Float64,
             Self::Text => DataType::Utf8,
             Self::Binary => DataType::Binary,
-            Self::List(element) => DataType::List(Arc::new(list_field(element.arrow_type()))),
+            Self::Decimal { precision, scale } if *precision <= DECIMAL128_MAX_PRECISION => {
+                DataType::Decimal128(*precision, *scale)
+            }
+            Self::Decimal { precision, scale } => DataType::Decimal256(*precision, *scale),
+            Self::Date => DataType::Date32,
+            Self::Time(unit @ Unit::Millis) => DataType::Time32(unit.arrow_unit()),
+            Self::Time(unit) => DataType::Time64(unit.arrow_unit()),
+            Self::Timestamp { unit, utc } => {
+                DataType::Timestamp(unit.arrow_unit(), utc.then(|| "UTC".into()))
+            }
+            Self::Uuid => DataType::FixedSizeBinary(16),
+            Self::List(element) => DataType::List(Arc::new(element.arrow_field(ELEMENT))),
+            Self::Map(value) => DataType::Map(Arc::new(entries_field(value)), false),
             Self::Struct(columns) => DataType::Struct(struct_fields(columns)),
         }
     }
@@ -97,7 +166,14 @@ impl ColumnType {
 
 /// The one field of a list; its name is the one that the Parquet format asks for.
 pub fn list_field(element: DataType) -> Field {
-    Field::new("element", element, true)
+    Field::new(ELEMENT, element, true)
+}
+
+/// The entries of a map, named as the Parquet format asks for.
+pub(crate) fn entries_field(value: &ColumnType) -> Field {
+    let key = Field::new("key", DataType::Utf8, false);
+    let fields = Fields::from(vec![key, value.arrow_field("value")]);
+    Field::new("key_value", DataType::Struct(fields), false)
 }
 
 fn struct_fields(columns: &[Column]) -> Fields {
@@ -110,13 +186,9 @@ pub(crate) fn count(columns: &[Column]) -> usize {
 
 fn nested(kind: &ColumnType) -> usize {
     match kind {
-        ColumnType::Boolean
-        | ColumnType::Integer
-        | ColumnType::Float
-        | ColumnType::Text
-        | ColumnType::Binary => 0,
-        ColumnType::List(element) => nested(element),
+        ColumnType::List(element) | ColumnType::Map(element) => nested(element),
         ColumnType::Struct(columns) => count(columns),
+        _ => 0,
     }
 }
 
@@ -141,7 +213,8 @@ fn merge(columns: &mut Vec<Column>, wanted: &[Column], is_top: bool) -> bool {
 fn merge_kind(present: &mut ColumnType, wanted: &ColumnType) -> bool {
     match (present, wanted) {
         (ColumnType::Struct(present), ColumnType::Struct(wanted)) => merge(present, wanted, false),
-        (ColumnType::List(present), ColumnType::List(wanted)) => merge_kind(present, wanted),
+        (ColumnType::List(present), ColumnType::List(wanted))
+        | (ColumnType::Map(present), ColumnType::Map(wanted)) => merge_kind(present, wanted),
         _ => false,
     }
 }
@@ -150,16 +223,13 @@ fn merge_kind(present: &mut ColumnType, wanted: &ColumnType) -> bool {
 fn named(kind: &ColumnType) -> ColumnType {
     match kind {
         ColumnType::List(element) => ColumnType::List(Box::new(named(element))),
+        ColumnType::Map(value) => ColumnType::Map(Box::new(named(value))),
         ColumnType::Struct(wanted) => {
             let mut columns = Vec::with_capacity(wanted.len());
             merge(&mut columns, wanted, false);
             ColumnType::Struct(columns)
         }
-        ColumnType::Boolean
-        | ColumnType::Integer
-        | ColumnType::Float
-        | ColumnType::Text
-        | ColumnType::Binary => kind.clone(),
+        _ => kind.clone(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod typed;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -39,6 +41,11 @@ fn source(format: &str) -> Source {
     Source { table: "orders".into(), format: format.into(), sink: "parquet".into(), options }
 }
 
+fn entry(table: &str, format: &str, options: &[(&str, &str)]) -> Source {
+    let options = options.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+    Source { table: table.into(), format: format.into(), sink: "parquet".into(), options }
+}
+
 async fn tables(root: &Path) -> Tables {
     let owner = Owner { group: "g".into(), cluster_id: "c".into() };
     let options = SinkOptions {
@@ -61,9 +68,17 @@ async fn store(
     format: &str,
     objects: Vec<Vec<RawRecord>>,
 ) {
-    let source = source(format);
-    let table = tables.get(&source).await.unwrap();
-    let decoder = Decoder::new(&source, partition.clone(), topic_id()).unwrap();
+    store_as(tables, partition, &source(format), objects).await;
+}
+
+async fn store_as(
+    tables: &Tables,
+    partition: TopicPartition,
+    source: &Source,
+    objects: Vec<Vec<RawRecord>>,
+) {
+    let table = tables.get(source).await.unwrap();
+    let decoder = Decoder::new(source, partition.clone(), topic_id(), &Arc::default()).unwrap();
     let (_heart, lease) = lease_channel();
     let request = OpenRequest {
         partition,
@@ -190,6 +205,32 @@ async fn duckdb_and_pyarrow_read_what_was_written() {
             assert_eq!(seen, expected, "{reader}");
         }
     }
+}
+
+/// Every type of a schema arrives as one that readers have, over files of two schemas; the documented queries tell the
+/// present state of a changelog.
+#[tokio::test]
+async fn duckdb_and_pyarrow_read_types_and_changelogs() {
+    let Some(python) = python() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let tables = tables(root.path()).await;
+    let topic = TopicPartition::new("typed", 0);
+    for (records, schema) in typed::objects() {
+        let source = entry("typed", "avro", &[("encoding", "raw"), ("schema", schema)]);
+        store_as(&tables, topic.clone(), &source, vec![records]).await;
+    }
+    let changelog = entry("shop.public.orders", "debezium", &[]);
+    let topic = TopicPartition::new("shop.public.orders", 0);
+    store_as(&tables, topic, &changelog, vec![typed::changes()]).await;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = Command::new(python)
+        .arg(here.join("tests/lake_readers/formats.py"))
+        .arg(here.join("../docs/formats.md"))
+        .current_dir(root.path())
+        .output()
+        .unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    insta::assert_snapshot!("types_and_changelogs", String::from_utf8(read.stdout).unwrap());
 }
 
 /// The folders hold what the documentation says, and nothing stays staged.

@@ -39,7 +39,7 @@ pub(crate) fn source() -> Source {
 }
 
 pub(crate) fn decoder(id: TopicId) -> Decoder {
-    Decoder::new(&source(), partition(), id).unwrap()
+    Decoder::new(&source(), partition(), id, &Arc::default()).unwrap()
 }
 
 /// The table as a new process sees it.

@@ -7,9 +7,8 @@ use clap::{Args, Subcommand};
 use common::kafka::clients::{ClientError, KafkaClients};
 use common::kafka::reader::{ReaderError, Start, TopicReader};
 use common::kafka::writer::{NewRecord, TopicWriter, WriteError};
-use common::messages::service::{
-    DeploymentEntry, FORMATS, SINKS, ServiceError, ServiceKey, TopicEntry,
-};
+use common::messages::format::FORMATS;
+use common::messages::service::{DeploymentEntry, SINKS, ServiceError, ServiceKey, TopicEntry};
 use common::partition::TopicPartition;
 use thiserror::Error;
 

@@ -151,6 +151,8 @@ pub enum Note {
 pub enum FleetNote {
     /// It cannot run for now.
     Waiting { consumer: ConsumerId, reason: String },
+    /// It is new and never came, as so many in a row; no other one is made for so long.
+    NeverCame { consumer: ConsumerId, in_a_row: u32, rest: Duration },
     /// Its workload was changed by hand, and put right.
     Mended { consumer: ConsumerId, what: String },
     /// Its pod did not go by itself and is removed: nothing lives in it that counts.

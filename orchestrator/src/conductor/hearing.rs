@@ -58,6 +58,7 @@ impl Reign {
             FleetEvent::Removed { consumer } => {
                 self.workloads.removed(consumer);
                 self.openings.removed(consumer);
+                self.newcomers.removed(consumer);
                 self.totals.consumers_removed += 1;
                 Note::ConsumerRemoved(consumer)
             }

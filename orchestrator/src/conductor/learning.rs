@@ -68,13 +68,33 @@ impl Reign {
         self.expansion.began(created, self.paces.total(), now.moment);
     }
 
+    /// Sees to it that no consumer is created, or only some, if something speaks against it.
+    pub(super) fn hold_back(&self, snapshot: &mut Snapshot, now: Now) {
+        let hold = self.hold_of_newcomers(snapshot, now);
+        // Whoever had come and is lost leaves its place: another one takes it at once.
+        let lost = u32::try_from(self.lost(now)).unwrap_or(u32::MAX);
+        let limits = &mut snapshot.limits;
+        if hold.is_some() && lost > 0 {
+            limits.create_max = limits.create_max.min(lost);
+        }
+        snapshot.limits.hold = self.hold(snapshot, hold.filter(|_| lost == 0));
+    }
+
+    /// Why another new consumer would not come, either.
+    fn hold_of_newcomers(&self, snapshot: &Snapshot, now: Now) -> Option<Hold> {
+        if self.newcomers.is_resting(now.moment) {
+            return Some(Hold::NeverCame);
+        }
+        (snapshot.awaited() > 0).then_some(Hold::Awaited)
+    }
+
     /// Why no consumer is to be created, if something speaks against it.
-    pub(super) fn hold(&self, snapshot: &Snapshot) -> Option<Hold> {
+    fn hold(&self, snapshot: &Snapshot, of_newcomers: Option<Hold>) -> Option<Hold> {
         if self.operations.is_paused || self.operations.is_scale_out_paused {
             return Some(Hold::Paused);
         }
-        if snapshot.awaited() > 0 {
-            return Some(Hold::Awaited);
+        if of_newcomers.is_some() {
+            return of_newcomers;
         }
         let overloaded = overloads(snapshot);
         let waiting = overloaded

@@ -18,6 +18,7 @@ mod unreachable;
 mod workloads;
 pub mod openings;
 pub mod rollout;
+mod newcomers;
 mod reign;
 mod events;
 mod hearing;

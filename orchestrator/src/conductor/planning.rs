@@ -108,7 +108,7 @@ impl Reign {
             partitions: self.partitions(world).into_iter().map(facts).collect(),
             consumers: consumers.clone(),
         };
-        snapshot.limits.hold = self.hold(&snapshot);
+        self.hold_back(&mut snapshot, now);
         if self.operations.is_scale_in_paused {
             let serving = u32::try_from(snapshot.serving()).unwrap_or(u32::MAX);
             let limits = &mut snapshot.limits;
@@ -191,11 +191,11 @@ impl Reign {
         {
             ConsumerStanding::Draining
         } else if self.workloads.is_failing(consumer, now.moment) {
-            ConsumerStanding::Failing
+            self.unless_awaited(consumer, ConsumerStanding::Failing, now)
         } else if self.workloads.is_awaited(consumer, now.moment) {
             ConsumerStanding::Awaited
         } else if self.workloads.is_absent(consumer, now.moment) {
-            ConsumerStanding::Absent
+            self.unless_awaited(consumer, ConsumerStanding::Absent, now)
         } else if self.workloads.is_heard(consumer) {
             ConsumerStanding::Serving
         } else {
@@ -210,6 +210,7 @@ impl Reign {
         let (deployment, template) =
             (world.services.deployment().clone(), self.workloads.templates());
         let wanted = Wanted { deployment, template };
+        self.newcomers.note_wanted(&wanted);
         let is_measuring = self.triggers.trust(now.moment) == Trust::Measuring;
         let draining = self.rollout.draining();
         let group = Group {
@@ -243,6 +244,7 @@ impl Reign {
             let deployment = world.services.deployment().clone();
             self.workloads.created(consumer, deployment.clone());
             self.openings.began(consumer, now.moment);
+            self.newcomers.created(consumer);
             self.totals.consumers_created += 1;
             actions.push(Action::Fleet(FleetCommand::Create { consumer, deployment }));
         }

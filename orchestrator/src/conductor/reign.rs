@@ -28,6 +28,7 @@ use super::action::{Action, Destination, Note};
 use super::care::Care;
 use super::gaps::Gaps;
 use super::input::Now;
+use super::newcomers::Newcomers;
 use super::openings::{Openings, Step};
 use super::proposing::Proposing;
 use super::rollout::Rollout;
@@ -64,6 +65,7 @@ pub(super) struct Reign {
     pub(super) workloads: Workloads,
     pub(super) unreachable: Unreachable,
     pub(super) openings: Openings,
+    pub(super) newcomers: Newcomers,
     pub(super) rollout: Rollout,
     /// How topics were read that somebody held when the reign began.
     pub(super) inherited: BTreeMap<String, TopicSource>,
@@ -118,19 +120,14 @@ impl Reign {
             operations: world.ledger.operations(),
             lifted: BTreeMap::new(),
             paces: Paces::default(),
-            capacities: Capacities::new(
-                CapacityPolicy {
-                    configured: world.settings.limits.capacity,
-                    factor: world.settings.capacity_factor,
-                },
-                saved(world, CAPACITIES).unwrap_or_default(),
-            ),
+            capacities: capacities(world),
             expansion: Expansion::default(),
             care: Care::new(now.moment),
             held: None,
             workloads: Workloads::default(),
             unreachable: Unreachable::new(unreachable),
             openings: Openings::default(),
+            newcomers: Newcomers::default(),
             rollout: Rollout::default(),
             reports: BTreeMap::new(),
             decisions: VecDeque::new(),
@@ -171,6 +168,7 @@ impl Reign {
             actions.extend(self.rebalance(rebalance::Event::Tick, now));
         }
         self.note_who_is_heard(now);
+        actions.extend(self.give_up_newcomers(now, rng));
         actions.extend(self.remove_whom_nobody_can_tell());
         actions.extend(self.update_operations(world, now));
         actions.extend(self.care(world, now, rng));
@@ -231,6 +229,9 @@ impl Reign {
         for consumer in consumers {
             let is_heard = self.rebalance.taker(consumer).is_some() || self.is_by_hand(consumer);
             self.workloads.note_heard(consumer, is_heard, now.moment);
+            if self.newcomers.note_heard(consumer, is_heard, now.moment) {
+                self.workloads.forgive(consumer);
+            }
         }
     }
 
@@ -337,6 +338,13 @@ impl Reign {
         let known = self.commands_next.entry(consumer).or_default();
         *known = next.max(*known);
     }
+}
+
+/// What is known of consumers: as configured, and as the last snapshot keeps it.
+fn capacities(world: &World) -> Capacities {
+    let (configured, factor) = (world.settings.limits.capacity, world.settings.capacity_factor);
+    let policy = CapacityPolicy { configured, factor };
+    Capacities::new(policy, saved(world, CAPACITIES).unwrap_or_default())
 }
 
 pub(super) fn is_by_hand(heartbeat: &Heartbeat) -> bool {

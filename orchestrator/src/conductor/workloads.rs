@@ -38,6 +38,8 @@ pub(super) struct Workload {
     failed_at: Option<Moment>,
     /// The fleet was told to remove it.
     is_leaving: bool,
+    /// It was created and has never been heard.
+    is_new: bool,
 }
 
 impl Workload {
@@ -95,7 +97,8 @@ impl Workloads {
 
     pub(super) fn created(&mut self, consumer: ConsumerId, deployment: DeploymentEntry) {
         self.forget(consumer);
-        self.known.insert(consumer, Workload { deployment, ..Workload::default() });
+        let workload = Workload { deployment, is_new: true, ..Workload::default() };
+        self.known.insert(consumer, workload);
     }
 
     /// One that had to wait has the usual time from now on.
@@ -151,6 +154,13 @@ impl Workloads {
         workload.failed_at = Some(now);
     }
 
+    /// It gets on, whatever happened before.
+    pub(super) fn forgive(&mut self, consumer: ConsumerId) {
+        if let Some(workload) = self.known.get_mut(&consumer) {
+            workload.failures = 0;
+        }
+    }
+
     /// The fleet has it no more. It goes on to count as one that ends until its incarnation has.
     pub(super) fn removed(&mut self, consumer: ConsumerId) {
         self.known.remove(&consumer);
@@ -201,8 +211,15 @@ impl Workloads {
         if is_heard {
             self.absent_from.remove(&consumer);
             self.lapsed.remove(&consumer);
+            self.note_life(consumer);
         } else {
             self.absent_from.entry(consumer).or_insert(now + START_PATIENCE);
+        }
+    }
+
+    fn note_life(&mut self, consumer: ConsumerId) {
+        if let Some(workload) = self.known.get_mut(&consumer) {
+            workload.is_new = false;
         }
     }
 
@@ -221,6 +238,7 @@ impl Workloads {
             End::Confirmed => START_PATIENCE,
         };
         self.absent_from.insert(consumer, now + patience);
+        self.note_life(consumer);
     }
 
     pub(super) fn is_heard(&self, consumer: ConsumerId) -> bool {
@@ -235,9 +253,12 @@ impl Workloads {
         })
     }
 
+    /// Whoever never came says nothing of Kafka.
     fn are_most_silent(&self) -> bool {
-        let silent = self.known.keys().filter(|consumer| !self.is_heard(**consumer)).count();
-        silent > 1 && 2 * silent > self.known.len()
+        let known = self.known.iter().filter(|(_, workload)| !workload.is_new);
+        let heard = known.map(|(consumer, _)| self.is_heard(*consumer));
+        let (heard, silent): (Vec<bool>, Vec<bool>) = heard.partition(|is_heard| *is_heard);
+        silent.len() > 1 && silent.len() > heard.len()
     }
 
     pub(super) fn is_failing(&self, consumer: ConsumerId, now: Moment) -> bool {

@@ -88,6 +88,7 @@ impl OrchestratorMetrics {
         match note {
             FleetNote::Waiting { consumer, .. } => count(&self.fleet, "waiting", *consumer),
             FleetNote::Mended { consumer, .. } => count(&self.fleet, "mended", *consumer),
+            FleetNote::NeverCame { consumer, .. } => count(&self.fleet, "never_came", *consumer),
             FleetNote::Buried { consumer, .. } => count(&self.fleet, "buried", *consumer),
             FleetNote::Refused { .. } => {
                 self.refused_templates.inc();

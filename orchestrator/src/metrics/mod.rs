@@ -244,11 +244,12 @@ impl OrchestratorMetrics {
     }
 }
 
-const HOLDS: [(Hold, &str); 4] = [
+const HOLDS: [(Hold, &str); 5] = [
     (Hold::Paused, "paused"),
     (Hold::Sink, "sink"),
     (Hold::Fruitless, "fruitless"),
     (Hold::Awaited, "awaited"),
+    (Hold::NeverCame, "never_came"),
 ];
 
 const STATES: [(Ownership, &str); 5] = [

@@ -268,6 +268,9 @@ impl fmt::Display for Hold {
                 "no consumer is created while one that was created cannot run: there is no place \
                  for another one, either"
             }
+            Self::NeverCame => {
+                "no consumer is created for a while: the last ones that were created never came"
+            }
             Self::Fruitless => {
                 "no consumer is created for a while: the last ones brought less than a tenth of \
                  what was expected"

@@ -72,6 +72,8 @@ pub enum Hold {
     Fruitless,
     /// One that was created cannot run: another one could not, either.
     Awaited,
+    /// The last ones that were created never came: the next one waits, longer each time.
+    NeverCame,
 }
 
 /// What one partition asks of its owner, in bytes per second of its log.

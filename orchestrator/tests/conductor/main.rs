@@ -8,6 +8,7 @@ mod learning;
 mod care;
 mod unreachable;
 mod fleet;
+mod newcomers;
 
 use common::identity::ConsumerId;
 use common::identity::Nonce;
@@ -187,6 +188,8 @@ fn a_query_is_answered() {
 #[test]
 fn a_crash_loop_loses_its_partitions_to_others() {
     let mut stage = Stage::settled(4, 300);
+    stage.measure(&rates(4, 300));
+    stage.pass(10_000);
     for failures in 1..=3 {
         stage.fail(ConsumerId(1), failures);
         stage.measure(&rates(4, 300));

@@ -97,7 +97,7 @@ async fn store(root: &std::path::Path, format: &str, records: &[Owned]) -> Vec<O
         lease,
     };
     let mut writer = table.open(request).await.unwrap().writer;
-    let decoder = Decoder::new(&source, partition, topic_id).unwrap();
+    let decoder = Decoder::new(&source, partition, topic_id, &Arc::default()).unwrap();
     let (mut from, mut letters) = (0, Vec::new());
     for batch in records.chunks(BATCH) {
         let raw: Arc<[RawRecord]> = batch.iter().map(raw).collect();

@@ -137,7 +137,7 @@ fn a_pod_that_may_do_more_than_ours_is_refused() {
 }
 
 /// What the Role is for, as `kubectl auth can-i` takes it.
-const ALLOWED: [&str; 24] = [
+const ALLOWED: [&str; 25] = [
     "list deployments.apps",
     "watch deployments.apps",
     "create deployments.apps",
@@ -158,6 +158,7 @@ const ALLOWED: [&str; 24] = [
     "watch configmaps/stowage-consumer-template",
     "create leases.coordination.k8s.io",
     "get leases.coordination.k8s.io/stowage-orchestrator",
+    "watch leases.coordination.k8s.io/stowage-orchestrator",
     "update leases.coordination.k8s.io/stowage-orchestrator",
     "create events.events.k8s.io",
     "list nodes",
@@ -165,7 +166,7 @@ const ALLOWED: [&str; 24] = [
 ];
 
 /// What a stolen token must not do.
-const REFUSED: [&str; 27] = [
+const REFUSED: [&str; 29] = [
     "get secrets",
     "list secrets",
     "create secrets",
@@ -186,6 +187,8 @@ const REFUSED: [&str; 27] = [
     "delete configmaps/stowage-group",
     "update leases.coordination.k8s.io/another",
     "list leases.coordination.k8s.io",
+    "watch leases.coordination.k8s.io",
+    "patch events.events.k8s.io",
     "delete leases.coordination.k8s.io/stowage-orchestrator",
     "create serviceaccounts --subresource=token",
     "patch roles.rbac.authorization.k8s.io",

@@ -2,6 +2,7 @@
 #![no_main]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use common::identity::TopicId;
@@ -20,7 +21,8 @@ fuzz_target!(|data: &[u8]| {
         options: BTreeMap::new(),
     };
     let (partition, id) = (TopicPartition::new("orders", 0), TopicId(uuid::Uuid::nil()));
-    let decoder = Decoder::new(&source, partition, id).expect("a format that exists");
+    let decoder =
+        Decoder::new(&source, partition, id, &Arc::default()).expect("a format that exists");
     let records = data.split(|byte| *byte == b'\n').zip(0..).map(|(line, offset)| {
         let value = Some(Bytes::copy_from_slice(line));
         RawRecord { offset, value, ..RawRecord::default() }

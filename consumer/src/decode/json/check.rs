@@ -3,62 +3,53 @@
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 
 use crate::decode::DeadLetterReason;
+use crate::decode::rows::Defect;
 
 /// How deep objects and arrays may be nested.
 pub(super) const DEPTH_MAX: usize = 64;
 
-/// Why a text is a dead letter.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Defect {
-    pub(super) reason: DeadLetterReason,
-    /// What is wrong and at which byte.
-    pub(super) text: String,
+/// What is wrong, and at which byte.
+pub(in crate::decode) fn defect_of(error: &JiterError) -> Defect {
+    let reason = match &error.error_type {
+        JiterErrorType::JsonError(
+            JsonErrorType::LoneLeadingSurrogateInHexEscape
+            | JsonErrorType::UnexpectedEndOfHexEscape,
+        ) => DeadLetterReason::LoneSurrogate,
+        _ => DeadLetterReason::InvalidJson,
+    };
+    Defect::new(reason, format!("{} at byte {}", error.error_type, error.index))
 }
 
-impl Defect {
-    pub(super) fn of(error: &JiterError) -> Self {
-        let reason = match &error.error_type {
-            JiterErrorType::JsonError(
-                JsonErrorType::LoneLeadingSurrogateInHexEscape
-                | JsonErrorType::UnexpectedEndOfHexEscape,
-            ) => DeadLetterReason::LoneSurrogate,
-            _ => DeadLetterReason::InvalidJson,
-        };
-        Self { reason, text: format!("{} at byte {}", error.error_type, error.index) }
-    }
+pub(super) fn too_deep(at: usize) -> Defect {
+    let text = format!("nested deeper than {DEPTH_MAX} at byte {at}");
+    Defect::new(DeadLetterReason::TooDeep, text)
+}
 
-    pub(super) fn too_deep(at: usize) -> Self {
-        let text = format!("nested deeper than {DEPTH_MAX} at byte {at}");
-        Self { reason: DeadLetterReason::TooDeep, text }
-    }
+pub(super) fn duplicate_key(key: &str, at: usize) -> Defect {
+    let text = format!("the key {key:?} is repeated before byte {at}");
+    Defect::new(DeadLetterReason::DuplicateKey, text)
+}
 
-    pub(super) fn duplicate_key(key: &str, at: usize) -> Self {
-        let text = format!("the key {key:?} is repeated before byte {at}");
-        Self { reason: DeadLetterReason::DuplicateKey, text }
-    }
-
-    pub(super) fn not_an_object() -> Self {
-        let text = "the value is JSON, but no object".into();
-        Self { reason: DeadLetterReason::NotAnObject, text }
-    }
+pub(super) fn not_an_object() -> Defect {
+    Defect::new(DeadLetterReason::NotAnObject, "the value is JSON, but no object")
 }
 
 /// The text itself, if it is one JSON object that can be kept as it is.
-pub(super) fn check(value: &[u8]) -> Result<&str, Defect> {
+pub(in crate::decode) fn check(value: &[u8]) -> Result<&str, Defect> {
     let mut jiter = Jiter::new(value);
-    let peek = jiter.peek().map_err(|error| Defect::of(&error))?;
+    let peek = jiter.peek().map_err(|error| defect_of(&error))?;
     check_value(&mut jiter, peek, 0)?;
-    jiter.finish().map_err(|error| Defect::of(&error))?;
+    jiter.finish().map_err(|error| defect_of(&error))?;
     if peek != Peek::Object {
-        return Err(Defect::not_an_object());
+        return Err(not_an_object());
     }
     // Strings were checked, and nothing else may be other than ASCII.
     std::str::from_utf8(value)
-        .map_err(|error| Defect { reason: DeadLetterReason::InvalidJson, text: error.to_string() })
+        .map_err(|error| Defect::new(DeadLetterReason::InvalidJson, error.to_string()))
 }
 
 fn check_value(jiter: &mut Jiter<'_>, peek: Peek, depth: usize) -> Result<(), Defect> {
-    let of = |error: JiterError| Defect::of(&error);
+    let of = |error: JiterError| defect_of(&error);
     match peek {
         Peek::Object => check_object(jiter, depth + 1),
         Peek::Array => check_array(jiter, depth + 1),
@@ -70,9 +61,9 @@ fn check_value(jiter: &mut Jiter<'_>, peek: Peek, depth: usize) -> Result<(), De
 }
 
 fn check_array(jiter: &mut Jiter<'_>, depth: usize) -> Result<(), Defect> {
-    let of = |error: JiterError| Defect::of(&error);
+    let of = |error: JiterError| defect_of(&error);
     if depth > DEPTH_MAX {
-        return Err(Defect::too_deep(jiter.current_index()));
+        return Err(too_deep(jiter.current_index()));
     }
     let mut next = jiter.known_array().map_err(of)?;
     while let Some(peek) = next {
@@ -83,9 +74,9 @@ fn check_array(jiter: &mut Jiter<'_>, depth: usize) -> Result<(), Defect> {
 }
 
 fn check_object(jiter: &mut Jiter<'_>, depth: usize) -> Result<(), Defect> {
-    let of = |error: JiterError| Defect::of(&error);
+    let of = |error: JiterError| defect_of(&error);
     if depth > DEPTH_MAX {
-        return Err(Defect::too_deep(jiter.current_index()));
+        return Err(too_deep(jiter.current_index()));
     }
     let mut keys = Vec::new();
     let mut next = jiter.known_object().map_err(of)?.map(str::to_owned);
@@ -97,7 +88,7 @@ fn check_object(jiter: &mut Jiter<'_>, depth: usize) -> Result<(), Defect> {
     }
     keys.sort_unstable();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Defect::duplicate_key(&pair[0], jiter.current_index())),
+        Some(pair) => Err(duplicate_key(&pair[0], jiter.current_index())),
         None => Ok(()),
     }
 }

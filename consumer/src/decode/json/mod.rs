@@ -1,36 +1,58 @@
 //! Pure. JSON records: one object each, one column per field, nothing rounded and nothing dropped.
 
 mod check;
+mod members;
 mod number;
 mod object;
+mod typed;
 
 use std::collections::BTreeSet;
 
+use common::messages::format::{Ignore, ValueFormat};
 use jiter::Jiter;
 
-use super::frame::Frame;
-use super::values::Fields;
-use super::{DeadLetter, Decoded, Decoder, Rows, Wider};
+use super::avro;
+use super::avro::compile::compile;
+use super::debezium::{self, EnvelopeReader};
+use super::rows::{Defect, RowsBuilder};
+use super::{Decoded, Decoder, Wider, ignore};
 use crate::record::RawRecord;
-use crate::table::schema::{TableSchema, count};
-use check::Defect;
-use object::{Reader, Reject};
+use crate::table::schema::{Column, TableSchema, count};
+
+pub(super) use check::defect_of;
+pub(super) use members::each_member;
+pub(super) use number::float;
+pub(super) use object::{Reader, Reject};
+pub(super) use typed::put_number;
 
 /// A table with more columns is not expected to have a value of each in every record.
 const DENSE_COLUMNS_MAX: usize = 100;
 
 /// Rows while they are made.
-#[derive(Debug)]
-struct Batch {
-    frame: Frame,
-    columns: Fields,
-    /// Columns and nested fields by now.
-    size: usize,
+struct Batch<'d> {
+    decoder: &'d Decoder,
+    /// For change events.
+    envelopes: Option<EnvelopeReader<'d>>,
+    rows: RowsBuilder,
+    growth: Growth,
     is_wider: bool,
-    /// How often a field without a type was named.
-    named: u64,
     /// Which records are kept as text.
     misfits: BTreeSet<usize>,
+    tape: Vec<u8>,
+}
+
+/// How the columns grow while a record is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Growth {
+    /// Columns and nested fields, those included that the record adds.
+    pub(super) size: usize,
+    /// True once the record made a field, or gave one its type.
+    pub(super) has_new: bool,
+    /// True once a schema beside a record asked for columns that are not there.
+    pub(super) is_wanted: bool,
+    /// How often a field without a type was named before the record, and by now.
+    pub(super) named_before: u64,
+    pub(super) named: u64,
 }
 
 pub(super) fn decode(
@@ -39,75 +61,98 @@ pub(super) fn decode(
     records: &[RawRecord],
     schema: &TableSchema,
 ) -> Decoded {
-    // The whole value of a record is never a JSON column's.
-    let columns: Vec<_> =
-        schema.columns.iter().filter(|column| column.field.is_some()).cloned().collect();
-    // Wide tables are mostly sparse: memory is taken where values come.
-    let room = if columns.len() <= DENSE_COLUMNS_MAX { records.len() } else { 0 };
-    let mut batch = Batch {
-        frame: Frame::new(decoder, records.len(), true),
-        columns: Fields::new(&columns, room),
-        size: count(&columns),
-        is_wider: false,
-        named: 0,
-        misfits: misfits.clone(),
-    };
-    let mut dead_letters = Vec::new();
-    let mut tape = Vec::new();
+    let mut batch = Batch::new(decoder, misfits, records.len(), schema);
     for (index, record) in records.iter().enumerate() {
-        if let Err(defect) = batch.add(index, record, &mut tape) {
-            let Defect { reason, text } = defect;
-            dead_letters.push(DeadLetter { index, offset: record.offset, reason, text });
+        if let Err(defect) = batch.add(index, record) {
+            batch.rows.push_defect(index, record, defect);
         }
     }
     if batch.is_wider {
-        let columns = batch.columns.columns();
+        let columns = batch.rows.columns.columns();
         return Decoded::Wider(Wider { columns, misfits: batch.misfits });
     }
-    batch.columns.drop_untouched();
-    let unparsed = batch.misfits.len();
-    let (fields, arrays) = batch.columns.finish();
-    Decoded::Rows(Rows { batch: batch.frame.finish(fields, arrays), dead_letters, unparsed })
+    Decoded::Rows(batch.rows.finish())
 }
 
-impl Batch {
+impl<'d> Batch<'d> {
+    fn new(
+        decoder: &'d Decoder,
+        misfits: &BTreeSet<usize>,
+        records: usize,
+        schema: &TableSchema,
+    ) -> Self {
+        // The whole value of a record is never a JSON column's.
+        let columns: Vec<_> =
+            schema.columns.iter().filter(|column| column.field.is_some()).cloned().collect();
+        // Wide tables are mostly sparse: memory is taken where values come.
+        let room = if columns.len() <= DENSE_COLUMNS_MAX { records } else { 0 };
+        let mut rows = RowsBuilder::new(decoder, &columns, records, room);
+        let is_wider = rows.columns.want(&declared(decoder));
+        let growth = Growth { size: rows.columns.size().max(count(&columns)), ..Growth::default() };
+        let envelopes = match &decoder.format.values {
+            ValueFormat::Debezium(debezium) => Some(EnvelopeReader::new(debezium)),
+            _ => None,
+        };
+        let (misfits, tape) = (misfits.clone(), Vec::new());
+        Self { decoder, envelopes, rows, growth, is_wider, misfits, tape }
+    }
+
     /// Adds the record's row, or says why it is a dead letter.
-    fn add(&mut self, index: usize, record: &RawRecord, tape: &mut Vec<u8>) -> Result<(), Defect> {
+    fn add(&mut self, index: usize, record: &RawRecord) -> Result<(), Defect> {
+        if ignore::by_header(&self.decoder.format, record) {
+            self.rows.ignore();
+            return Ok(());
+        }
         let Some(value) = &record.value else {
-            self.columns.rows += 1;
-            self.frame.push(record, None);
+            self.rows.push(record);
             return Ok(());
         };
-        let rows = self.columns.rows;
-        match self.read(index, value, tape) {
-            Ok(()) => self.frame.push(record, None),
+        if self.decoder.format.ignore.as_ref().is_some_and(|ignore| is_ignored(ignore, value)) {
+            self.rows.ignore();
+            return Ok(());
+        }
+        match self.read(index, value) {
+            Ok(()) => self.rows.push(record),
             Err(Reject::Defect(defect)) => {
-                self.columns.cut(rows);
+                self.rows.cut();
                 return Err(defect);
             }
             Err(Reject::Misfit) => {
-                self.columns.cut(rows);
+                self.rows.cut();
                 let text = check::check(value)?;
-                self.columns.rows += 1;
                 self.misfits.insert(index);
-                self.frame.push(record, Some(text));
+                self.rows.push_misfit(index, record, text);
             }
         }
         Ok(())
     }
 
-    fn read(&mut self, index: usize, value: &[u8], tape: &mut Vec<u8>) -> Result<(), Reject> {
+    fn read(&mut self, index: usize, value: &[u8]) -> Result<(), Reject> {
         if self.misfits.contains(&index) {
             return Err(Reject::Misfit);
         }
-        let jiter = Jiter::with_tape(value, std::mem::take(tape));
-        let (size, named) = (self.size, self.named);
-        let mut reader = Reader { jiter, size, has_new: false, named_before: named, named };
-        let read = reader.record(&mut self.columns);
-        let has_new = reader.has_new;
-        self.named = reader.named;
-        *tape = reader.jiter.into_tape();
-        if read.is_ok() && has_new {
+        let mut growth = Growth {
+            has_new: false,
+            is_wanted: false,
+            named_before: self.growth.named,
+            ..self.growth
+        };
+        let read = match &mut self.envelopes {
+            Some(envelopes) => envelopes.read(value, &mut self.rows.columns, &mut growth),
+            None => {
+                let jiter = Jiter::with_tape(value, std::mem::take(&mut self.tape));
+                let mut reader = Reader::new(jiter, &mut growth);
+                let read = reader.record(&mut self.rows.columns);
+                self.tape = reader.jiter.into_tape();
+                read
+            }
+        };
+        self.growth.named = growth.named;
+        if growth.is_wanted {
+            self.is_wider = true;
+            self.growth.size = self.growth.size.max(self.rows.columns.size());
+        }
+        if growth.has_new && read.is_ok() {
             self.settle();
         }
         read
@@ -115,9 +160,26 @@ impl Batch {
 
     /// Keeps the fields that the last record made, where they have a type.
     fn settle(&mut self) {
-        self.columns.settle();
-        let size = self.columns.size();
-        self.is_wider |= size > self.size;
-        self.size = self.size.max(size);
+        self.rows.columns.settle();
+        let size = self.rows.columns.size();
+        self.is_wider |= size > self.growth.size;
+        self.growth.size = self.growth.size.max(size);
     }
+}
+
+/// Columns that the table is to have, whatever comes.
+fn declared(decoder: &Decoder) -> Vec<Column> {
+    match &decoder.format.values {
+        ValueFormat::Json { schema: Some(schema) } => {
+            let shape = compile(schema, None).ok();
+            shape.and_then(|shape| avro::columns(&shape).ok()).unwrap_or_default()
+        }
+        ValueFormat::Debezium(_) => debezium::own_columns(),
+        _ => Vec::new(),
+    }
+}
+
+fn is_ignored(ignore: &Ignore, value: &[u8]) -> bool {
+    let text = ignore.field().and_then(|path| members::text_at(value, path));
+    text.is_some_and(|text| ignore.values.contains(&text))
 }

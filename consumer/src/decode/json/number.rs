@@ -25,7 +25,7 @@ pub(super) fn integer(text: &str) -> Option<i64> {
 /// The number as a float, if none of it is lost.
 ///
 /// An integer must be represented exactly; a decimal must be the one that the float is printed as.
-pub(super) fn float(text: &str) -> Option<f64> {
+pub(in crate::decode) fn float(text: &str) -> Option<f64> {
     let float: f64 = text.parse().ok()?;
     let digits = text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
     let is_short = digits.filter(u8::is_ascii_digit).count() <= SAFE_DIGITS;

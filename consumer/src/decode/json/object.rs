@@ -2,14 +2,16 @@
 
 use jiter::{Jiter, JiterError, Peek};
 
-use super::check::{DEPTH_MAX, Defect};
-use super::number;
-use crate::decode::values::{Bytes, Data, Fields, Values};
+use super::check::{DEPTH_MAX, defect_of, duplicate_key, too_deep};
+use super::{Growth, number, typed};
+use crate::decode::columns::{Bytes, Data, Fields, Misfit, Values};
+use crate::decode::debezium::Quoted;
+use crate::decode::rows::Defect;
 use crate::table::schema::{COLUMNS_MAX, NAME_BYTES_MAX};
 
 /// Why a record does not become a row of columns.
 #[derive(Debug)]
-pub(super) enum Reject {
+pub(in crate::decode) enum Reject {
     /// A value does not fit its column: the record is kept as text.
     Misfit,
     /// It is no JSON that could be kept at all.
@@ -18,34 +20,61 @@ pub(super) enum Reject {
 
 impl From<JiterError> for Reject {
     fn from(error: JiterError) -> Self {
-        Self::Defect(Defect::of(&error))
+        Self::Defect(defect_of(&error))
+    }
+}
+
+impl From<Misfit> for Reject {
+    fn from(Misfit: Misfit) -> Self {
+        Self::Misfit
     }
 }
 
 /// Reads values of one record; what it made so far stays behind when it rejects the record.
 #[derive(Debug)]
-pub(super) struct Reader<'j> {
-    pub(super) jiter: Jiter<'j>,
-    /// Columns and nested fields of the table, those that this record adds included.
-    pub(super) size: usize,
-    /// True once this record made a field, or gave one its type.
-    pub(super) has_new: bool,
-    /// How often a field without a type was named before this record, and by now.
-    pub(super) named_before: u64,
-    pub(super) named: u64,
+pub(in crate::decode) struct Reader<'j, 'g> {
+    pub(in crate::decode) jiter: Jiter<'j>,
+    growth: &'g mut Growth,
+    /// Set where a text stands for values that are not known.
+    pub(in crate::decode) unavailable: Option<&'g mut Quoted>,
 }
 
-impl Reader<'_> {
-    /// Reads the whole text as one object into the next row of `columns`.
-    pub(super) fn record(&mut self, columns: &mut Fields) -> Result<(), Reject> {
+impl<'j, 'g> Reader<'j, 'g> {
+    pub(in crate::decode) fn new(jiter: Jiter<'j>, growth: &'g mut Growth) -> Self {
+        Self { jiter, growth, unavailable: None }
+    }
+
+    /// Reads the whole text as one object into the row of `columns` that is open.
+    pub(in crate::decode) fn record(&mut self, columns: &mut Fields) -> Result<(), Reject> {
         match self.jiter.peek()? {
-            Peek::Object => self.object(columns, 1)?,
+            Peek::Object => self.members(columns, 1)?,
             _ => return Err(Reject::Misfit),
         }
         Ok(self.jiter.finish()?)
     }
 
+    /// Reads the whole text as the value of the column `name`.
+    pub(in crate::decode) fn member(
+        &mut self,
+        name: &str,
+        columns: &mut Fields,
+    ) -> Result<(), Reject> {
+        let at = match columns.find(name, 0) {
+            Some(at) => at,
+            None => self.new_field(columns, name.to_owned())?,
+        };
+        self.field(columns, at, 1)?;
+        Ok(self.jiter.finish()?)
+    }
+
     fn object(&mut self, fields: &mut Fields, depth: usize) -> Result<(), Reject> {
+        self.members(fields, depth)?;
+        fields.rows += 1;
+        Ok(())
+    }
+
+    /// Reads an object into the row that is open.
+    fn members(&mut self, fields: &mut Fields, depth: usize) -> Result<(), Reject> {
         self.check_depth(depth)?;
         let mut guess = 0;
         let mut next = key(self.jiter.known_object()?, fields, guess);
@@ -58,13 +87,12 @@ impl Reader<'_> {
             guess = at + 1;
             next = self::key(self.jiter.next_key()?, fields, guess);
         }
-        fields.rows += 1;
         Ok(())
     }
 
     fn check_depth(&self, depth: usize) -> Result<(), Reject> {
         if depth > DEPTH_MAX {
-            return Err(Reject::Defect(Defect::too_deep(self.jiter.current_index())));
+            return Err(Reject::Defect(too_deep(self.jiter.current_index())));
         }
         Ok(())
     }
@@ -73,7 +101,7 @@ impl Reader<'_> {
         if name.len() > NAME_BYTES_MAX {
             return Err(Reject::Misfit);
         }
-        self.has_new = true;
+        self.growth.has_new = true;
         Ok(fields.add_untyped(name))
     }
 
@@ -82,22 +110,31 @@ impl Reader<'_> {
         let field = &mut fields.fields[at];
         if field.values.len() > rows {
             let name = field.column.field.as_deref().unwrap_or_default();
-            return Err(Reject::Defect(Defect::duplicate_key(name, self.jiter.current_index())));
+            return Err(Reject::Defect(duplicate_key(name, self.jiter.current_index())));
         }
         field.values.pad(rows);
         let was_void = field.values.is_void();
         if was_void {
             field.is_new = true;
-            if field.named_at <= self.named_before {
-                self.named += 1;
-                field.named_at = self.named;
+            if field.named_at <= self.growth.named_before {
+                self.growth.named += 1;
+                field.named_at = self.growth.named;
             }
+        }
+        if depth == 1
+            && let Some(unavailable) = &mut self.unavailable
+            && self.jiter.peek()? == Peek::String
+            && unavailable
+                .takes(field.column.field.as_deref().unwrap_or_default(), &mut self.jiter)?
+        {
+            field.values.push_null();
+            return Ok(());
         }
         self.value(&mut field.values, depth)?;
         if was_void && !field.values.is_void() {
-            self.has_new = true;
-            self.size += 1;
-            if self.size > COLUMNS_MAX {
+            self.growth.has_new = true;
+            self.growth.size += 1;
+            if self.growth.size > COLUMNS_MAX {
                 return Err(Reject::Misfit);
             }
         }
@@ -115,6 +152,9 @@ impl Reader<'_> {
             Peek::True | Peek::False | Peek::String | Peek::Array | Peek::Object => {}
             _ => return self.number(values, peek),
         }
+        if peek == Peek::String && typed::is_typed(&values.data) {
+            return Ok(typed::put_text(values, self.jiter.known_str()?)?);
+        }
         if !takes(&values.data, peek) {
             if !values.is_void() {
                 return self.nothing(values, peek, depth);
@@ -129,9 +169,11 @@ impl Reader<'_> {
                 ends.push(end);
             }
             Data::Struct(fields) => self.object(fields, depth + 1)?,
-            Data::Untyped | Data::Integer(_) | Data::Float(_) | Data::Binary(_) => {
-                return Err(Reject::Misfit);
+            Data::Map { ends, keys, values } => {
+                self.map(keys, values, depth + 1)?;
+                ends.push(values.end());
             }
+            _ => return Err(Reject::Misfit),
         }
         values.mark_valid();
         Ok(())
@@ -161,14 +203,19 @@ impl Reader<'_> {
         match &mut values.data {
             Data::Integer(integers) => integers.push(number::integer(text).ok_or(Reject::Misfit)?),
             Data::Float(floats) => floats.push(number::float(text).ok_or(Reject::Misfit)?),
-            Data::Untyped
-            | Data::Boolean(_)
-            | Data::Text(_)
-            | Data::Binary(_)
-            | Data::List { .. }
-            | Data::Struct(_) => return Err(Reject::Misfit),
+            _ => return Ok(typed::put_number(values, text)?),
         }
         values.mark_valid();
+        Ok(())
+    }
+
+    fn map(&mut self, keys: &mut Bytes, values: &mut Values, depth: usize) -> Result<(), Reject> {
+        self.check_depth(depth)?;
+        let mut next = self.jiter.known_object()?.map(|key| keys.push(key.as_bytes()));
+        while next.is_some() {
+            self.value(values, depth)?;
+            next = self.jiter.next_key()?.map(|key| keys.push(key.as_bytes()));
+        }
         Ok(())
     }
 
@@ -192,8 +239,8 @@ fn takes(data: &Data, peek: Peek) -> bool {
         Data::Boolean(_) => matches!(peek, Peek::True | Peek::False),
         Data::Text(_) => peek == Peek::String,
         Data::List { .. } => peek == Peek::Array,
-        Data::Struct(_) => peek == Peek::Object,
-        Data::Untyped | Data::Integer(_) | Data::Float(_) | Data::Binary(_) => false,
+        Data::Struct(_) | Data::Map { .. } => peek == Peek::Object,
+        _ => false,
     }
 }
 

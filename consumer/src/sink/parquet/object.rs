@@ -169,7 +169,8 @@ mod tests {
             options: [].into(),
         };
         let id = TopicId(Uuid::nil());
-        let decoder = Decoder::new(&source, TopicPartition::new("orders", 3), id).unwrap();
+        let decoder =
+            Decoder::new(&source, TopicPartition::new("orders", 3), id, &Arc::default()).unwrap();
         let value = Some(Bytes::from_static(value.as_bytes()));
         let records = [RawRecord { offset, value, ..RawRecord::default() }];
         if let Decoded::Wider(wider) = decoder.decode(&records, schema) {

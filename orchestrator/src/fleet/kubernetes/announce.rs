@@ -53,6 +53,13 @@ impl Announcement {
             Note::ConsumerFailing { consumer, failures, reason } => {
                 ("ConsumerFailing", format!("{consumer}, time {failures}: {reason}"), true)
             }
+            Note::Fleet(FleetNote::NeverCame { consumer, in_a_row, rest }) => {
+                let rest = rest.as_secs();
+                let text = format!(
+                    "{consumer} is new and does not come, {in_a_row} in a row: no other one is made for {rest} s"
+                );
+                ("ConsumerNeverCame", text, true)
+            }
             Note::Fleet(FleetNote::Mended { consumer, what }) => {
                 ("PutRight", format!("{consumer}: {what}"), true)
             }
@@ -60,6 +67,9 @@ impl Announcement {
                 ("ForceDeleted", format!("{consumer}: {reason}"), true)
             }
             Note::Fleet(FleetNote::Refused { error }) => ("TemplateRefused", error.clone(), true),
+            Note::Planning(PlanningNote::Held(Some(hold))) => {
+                ("ScaleOutHeld", hold.to_string(), false)
+            }
             Note::Planning(PlanningNote::RolledOut(Progress::Stopped { by })) => {
                 ("RolloutStopped", format!("{by} is new and does not get on"), true)
             }

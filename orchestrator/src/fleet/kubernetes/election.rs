@@ -1,26 +1,31 @@
 //! IO. Keeps reading and renewing the Lease, and tells the main loop whether it is held.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::chain::Chain;
 use common::clock::Clock;
 use common::shutdown::Shutdown;
+use futures::TryStreamExt as _;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
+use kube::api::{PostParams, WatchParams};
 use kube::{Api, Client};
 use thiserror::Error;
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::{info, warn};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
 
-use super::lease::{Bid, DURATION, LOOK_INTERVAL, LeaseRecord, LeaseView};
+use super::lease::{Bid, DURATION, LeaseRecord, LeaseView};
 use super::names::MANAGER;
 use crate::conductor::input::Input;
 
 /// A call has to end well before the Lease does.
 const CALL_LIMIT: Duration = Duration::from_secs(4);
+/// A watch that ended is begun anew after so long. Until then it is looked at now and then.
+const WATCH_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why the Lease could not be read or written.
 #[derive(Debug, Error)]
@@ -37,34 +42,40 @@ enum LeaseError {
 pub struct Election {
     leases: Api<Lease>,
     name: String,
-    own: String,
+    view: LeaseView,
     inputs: mpsc::Sender<Input>,
 }
 
 impl Election {
-    /// `own` tells this process from all others, earlier ones in the same pod included.
-    pub fn new(client: &Client, name: String, own: String, inputs: mpsc::Sender<Input>) -> Self {
-        Self { leases: Api::default_namespaced(client.clone()), name, own, inputs }
+    pub fn new(
+        client: &Client,
+        name: String,
+        view: LeaseView,
+        inputs: mpsc::Sender<Input>,
+    ) -> Self {
+        Self { leases: Api::default_namespaced(client.clone()), name, view, inputs }
     }
 
     /// Runs until `stop`; then gives the Lease back, so that nobody has to wait for it.
-    pub async fn run(self, stop: Shutdown) {
-        let mut view = LeaseView::new(self.own.clone());
-        let mut ticks = interval(LOOK_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pub async fn run(mut self, stop: Shutdown) {
+        let changed = Arc::new(Notify::new());
+        let mut watch = JoinSet::new();
+        watch.spawn(follow(self.leases.clone(), self.name.clone(), Arc::clone(&changed)));
+        let mut next_look = Clock.now();
         let mut was_held = false;
         loop {
+            let rest = next_look.saturating_since(Clock.now());
             tokio::select! {
                 () = stop.requested() => break,
-                _ = ticks.tick() => {}
+                () = changed.notified() => if !self.view.is_waiting() { continue },
+                () = sleep(rest) => {}
             }
-            if !view.is_due(Clock.now()) {
-                continue;
-            }
-            if let Err(error) = self.turn(&mut view).await {
+            if let Err(error) = self.turn().await {
                 warn!(error = %Chain(&error), "the Lease was not renewed");
             }
-            let is_held = view.is_held(Clock.now());
+            let now = Clock.now();
+            next_look = self.view.next_look(now);
+            let is_held = self.view.is_held(now);
             if is_held != was_held {
                 info!(is_held, lease = self.name, "the Lease changed hands");
                 was_held = is_held;
@@ -78,10 +89,10 @@ impl Election {
         }
     }
 
-    async fn turn(&self, view: &mut LeaseView) -> Result<(), LeaseError> {
+    async fn turn(&mut self) -> Result<(), LeaseError> {
         let found = limited(self.leases.get_opt(&self.name)).await?;
         let record = found.as_ref().map(record);
-        let Some(bid) = view.read(record, Clock.now()) else { return Ok(()) };
+        let Some(bid) = self.view.read(record, Clock.now()) else { return Ok(()) };
         let sent = Clock.now();
         let options = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
         match (bid, found) {
@@ -97,7 +108,7 @@ impl Election {
                 limited(self.leases.replace(&self.name, &options, &lease)).await?;
             }
         }
-        view.wrote(sent);
+        self.view.wrote(sent);
         Ok(())
     }
 
@@ -109,7 +120,7 @@ impl Election {
         });
         let spec = lease.spec.get_or_insert_default();
         let now = Timestamp::from_millisecond(Clock.timestamp().0).unwrap_or_default();
-        spec.holder_identity = Some(self.own.clone());
+        spec.holder_identity = Some(self.view.own().to_owned());
         spec.lease_duration_seconds = i32::try_from(DURATION.as_secs()).ok();
         spec.renew_time = Some(MicroTime(now));
         if is_new {
@@ -121,11 +132,29 @@ impl Election {
 
     async fn give_back(&self) -> Result<(), LeaseError> {
         let found = limited(self.leases.get_opt(&self.name)).await?;
-        let is_ours = |lease: &Lease| record(lease).holder.as_ref() == Some(&self.own);
+        let is_ours = |lease: &Lease| record(lease).holder.as_deref() == Some(self.view.own());
         let Some(mut lease) = found.filter(is_ours) else { return Ok(()) };
         lease.spec.get_or_insert_default().holder_identity = None;
         limited(self.leases.replace(&self.name, &PostParams::default(), &lease)).await?;
         Ok(())
+    }
+}
+
+/// Tells whenever the Lease has changed: who waits for it counts from then on.
+async fn follow(leases: Api<Lease>, name: String, changed: Arc<Notify>) {
+    let options = WatchParams::default().fields(&format!("metadata.name={name}"));
+    loop {
+        let watched = async {
+            let mut events = Box::pin(leases.watch(&options, "0").await?);
+            while events.try_next().await?.is_some() {
+                changed.notify_one();
+            }
+            Ok::<(), kube::Error>(())
+        };
+        if let Err(error) = watched.await {
+            debug!(error = %Chain(&error), "the watch of the Lease was interrupted");
+        }
+        sleep(WATCH_AGAIN).await;
     }
 }
 

@@ -19,6 +19,9 @@ const IMAGES: [(&str, &str); 3] = [
     ("stowage/consumer", "consumer"),
 ];
 
+/// More than any test asks for.
+const NODES_MAX: u32 = 3;
+
 #[derive(Debug, thiserror::Error)]
 pub enum KubernetesError {
     #[error("{program} cannot be run")]
@@ -36,6 +39,12 @@ pub enum KubernetesError {
     },
     #[error("{} cannot be written", path.display())]
     Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} cannot be read", path.display())]
+    Read {
         path: PathBuf,
         #[source]
         source: io::Error,
@@ -177,6 +186,22 @@ impl Cluster {
             found.extend(line.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
         }
         found
+    }
+
+    /// The process of the container of a pod, whose manifest tells it its name as `POD_NAME`.
+    pub fn process_of(&self, pod: &str) -> Option<u32> {
+        let told = format!("POD_NAME={pod}");
+        let is_of = |pid: &u32| {
+            let told_to = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            told_to.split(|byte| *byte == 0).any(|variable| variable == told.as_bytes())
+        };
+        (1..=NODES_MAX).flat_map(|node| self.processes(node)).find(is_of)
+    }
+
+    /// The API server's record of what service accounts asked for, a line of JSON each.
+    pub fn audit_log(&self) -> Result<String, KubernetesError> {
+        let path = self.run.join("logs/audit.log");
+        fs::read_to_string(&path).map_err(|source| KubernetesError::Read { path, source })
     }
 
     fn offer_programs(&self) -> Result<(), KubernetesError> {

@@ -1,4 +1,4 @@
-//! IO. Waits for conditions, never for a time: a wait ends as soon as its condition holds.
+//! IO. Waits for conditions: a wait ends as soon as its condition holds, or once it has held for long enough.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use common::clock::Clock;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+const WATCH_EVERY: Duration = Duration::from_millis(500);
 
 /// What did not come true in time, and what was seen last.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,33 @@ pub fn wait_until<T, S: fmt::Display>(
     }
 }
 
+/// What was true for a while, and then not.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} for {} s only, not for {} s; then: {seen}", held.as_secs(), span.as_secs())]
+pub struct Broken {
+    what: String,
+    held: Duration,
+    span: Duration,
+    seen: String,
+}
+
+/// Looks again and again for the whole of `span`, and fails as soon as `look` does.
+pub fn stays_true<S: fmt::Display>(
+    what: &str,
+    span: Duration,
+    mut look: impl FnMut() -> Result<(), S>,
+) -> Result<(), Broken> {
+    let began = Clock.now();
+    loop {
+        let held = Clock.now().saturating_since(began);
+        look().map_err(|seen| Broken { what: what.into(), held, span, seen: seen.to_string() })?;
+        if held >= span {
+            return Ok(());
+        }
+        std::thread::sleep(WATCH_EVERY.min(span - held));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +78,18 @@ mod tests {
         let error = wait_until("it is there", Duration::ZERO, || Err::<(), _>("nothing"));
         let text = error.unwrap_err().to_string();
         assert_eq!(text, "waited 0 s in vain until it is there; seen last: nothing");
+    }
+
+    #[test]
+    fn what_is_to_stay_true_is_looked_at_until_the_end() {
+        let mut looks = 0;
+        let mut look = || {
+            looks += 1;
+            if looks < 3 { Ok(()) } else { Err("the third") }
+        };
+        let (span, long) = (Duration::from_millis(1), Duration::from_secs(5));
+        stays_true("it is there", span, &mut look).unwrap();
+        let error = stays_true("it is there", long, &mut look).unwrap_err().to_string();
+        assert_eq!(error, "it is there for 0 s only, not for 5 s; then: the third");
     }
 }

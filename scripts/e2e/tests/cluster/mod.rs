@@ -29,6 +29,17 @@ pub(crate) fn cluster(test: &str) -> Option<Cluster> {
     Some(Cluster::at(Path::new(&kubeconfig)).unwrap())
 }
 
+/// For how long a test keeps the API server away.
+pub(crate) fn api_server_away() -> Duration {
+    let seconds = env::var("STOWAGE_TEST_API_SERVER_AWAY_SECS");
+    Duration::from_secs(seconds.map_or(60, |seconds| seconds.parse().unwrap()))
+}
+
+/// Where the programs of an older version lie.
+pub(crate) fn old_programs() -> Option<PathBuf> {
+    env::var_os("STOWAGE_TEST_OLD_PROGRAMS").map(PathBuf::from)
+}
+
 /// A namespace that no other test and no other run has.
 pub(crate) fn namespace<'a>(cluster: &'a Cluster, test: &str) -> Namespace<'a> {
     cluster.namespace(&format!("{test}-{}", process::id())).unwrap()
@@ -85,6 +96,18 @@ impl Manifests {
             let others: Vec<_> = others.collect();
             format!("{}\n  {key}: '{value}'\n", others.join("\n"))
         });
+    }
+
+    /// Sets the tag of all images.
+    pub(crate) fn set_version(&self, version: &str) {
+        self.edit("kustomization.yaml", |text| {
+            let tagged = text.lines().map(|line| match line.split_once("newTag:") {
+                Some((before, _)) => format!("{before}newTag: {version}}}\n"),
+                None => format!("{line}\n"),
+            });
+            tagged.collect()
+        });
+        self.set("CONSUMER_IMAGE", &format!("stowage/consumer:{version}"));
     }
 
     pub(crate) fn path(&self) -> String {

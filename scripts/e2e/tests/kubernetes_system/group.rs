@@ -20,7 +20,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const ORCHESTRATORS: &str = "app.kubernetes.io/name=stowage-orchestrator";
 pub(crate) const CONSUMERS: &str = "app.kubernetes.io/component=consumer";
 /// Quick to see, to grow and to shrink, so that tests are short.
-const SETTINGS: [(&str, &str); 11] = [
+const SETTINGS: [(&str, &str); 12] = [
     ("WINDOW_SECS", "5"),
     ("FILTER_SECS", "2"),
     ("BURST_SECS", "2"),
@@ -32,6 +32,7 @@ const SETTINGS: [(&str, &str); 11] = [
     ("ROTATION_SECS", "1"),
     ("WAIT_TIME_SECS", "0.2"),
     ("TTL_SECS", "8"),
+    ("VOLUME_KEEP_SECS", "5"),
 ];
 
 pub(crate) struct Group<'a> {
@@ -48,6 +49,27 @@ impl<'a> Group<'a> {
     pub(crate) fn install(cluster: &'a Cluster, stage: Stage, test: &str) -> Self {
         let namespace = namespace(cluster, test);
         let manifests = Manifests::new("local", namespace.name(), &["pod-address"]);
+        Self::install_from(manifests, cluster, (namespace, stage))
+    }
+
+    /// The same, with other images.
+    pub(crate) fn install_version(
+        cluster: &'a Cluster,
+        stage: Stage,
+        test: &str,
+        version: &str,
+    ) -> Self {
+        let namespace = namespace(cluster, test);
+        let manifests = Manifests::new("local", namespace.name(), &["pod-address"]);
+        manifests.set_version(version);
+        Self::install_from(manifests, cluster, (namespace, stage))
+    }
+
+    fn install_from(
+        manifests: Manifests,
+        cluster: &'a Cluster,
+        (namespace, stage): (Namespace<'a>, Stage),
+    ) -> Self {
         // The monitor leaves out what begins as the system's own topics do.
         let topic = format!("orders-{}", stage.prefix());
         stage.create(&topic, PARTITIONS);
@@ -87,16 +109,44 @@ impl<'a> Group<'a> {
 
     /// The pod that leads, and its status.
     pub(crate) fn leader(&self) -> Result<(String, Value), String> {
+        self.leader_of(&self.orchestrators()?)
+    }
+
+    /// The orchestrators' pods, with their addresses.
+    pub(crate) fn orchestrators(&self) -> Result<Vec<(String, String)>, String> {
         let pods = "jsonpath={range .items[*]}{.metadata.name} {.status.podIP}{'\\n'}{end}";
         let pods = self.namespace.kubectl(&["get", "pods", "-l", ORCHESTRATORS, "-o", pods]);
         let pods = pods.map_err(|error| error.to_string())?;
-        let found = pods.lines().find_map(|line| {
-            let (name, address) = line.split_once(' ')?;
+        let pairs = pods.lines().filter_map(|line| line.split_once(' '));
+        Ok(pairs.map(|(name, address)| (name.to_owned(), address.to_owned())).collect())
+    }
+
+    /// The one of these that leads; two are a failure of the system.
+    pub(crate) fn leader_of(&self, pods: &[(String, String)]) -> Result<(String, Value), String> {
+        let leads = |(name, address): &(String, String)| {
             let page = self.http.get(&format!("http://{address}:8082/status")).ok()?;
             let status: Value = serde_json::from_str(&page.text).ok()?;
-            (status["role"] == "leading").then(|| (name.to_owned(), status))
-        });
-        found.ok_or_else(|| format!("none of these leads:\n{pods}"))
+            (status["role"] == "leading").then(|| (name.clone(), status))
+        };
+        let mut leaders = pods.iter().filter_map(leads);
+        let leader = leaders.next().ok_or_else(|| format!("none of these leads: {pods:?}"))?;
+        match leaders.next() {
+            Some((second, _)) => Err(format!("both {} and {second} lead", leader.0)),
+            None => Ok(leader),
+        }
+    }
+
+    /// Who holds the Lease.
+    pub(crate) fn holder(&self) -> Result<String, String> {
+        let shown = "jsonpath={.spec.holderIdentity}";
+        let said = self.namespace.kubectl(&["get", "lease/stowage-orchestrator", "-o", shown]);
+        said.map_err(|error| error.to_string())
+    }
+
+    /// The Deployments of consumers, with their uids.
+    pub(crate) fn uids(&self) -> String {
+        let shown = "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{'\\n'}{end}";
+        self.namespace.kubectl(&["get", "deployments", "-l", CONSUMERS, "-o", shown]).unwrap()
     }
 
     /// Looks at the leader's status until it is as wanted; `judge` says what is missing.
@@ -139,10 +189,44 @@ impl<'a> Group<'a> {
         pairs.map(|(name, ready)| (name.to_owned(), ready.to_owned())).collect()
     }
 
+    pub(crate) fn count_unowned(status: &Value) -> usize {
+        let partitions = status["partitions"].as_object().into_iter().flatten();
+        let states = partitions.map(|(_, partition)| &partition["state"]);
+        states.filter(|state| **state == "Unowned" || **state == "Blocked").count()
+    }
+
+    /// A person wants that no consumer is removed, or allows it again.
+    pub(crate) fn pause_scale_in(&self, is_paused: bool) {
+        let change = if is_paused { "=true" } else { "-" };
+        let change = format!("stowage.dev/paused-scale-in{change}");
+        self.namespace.kubectl(&["annotate", "configmap/stowage-group", &change]).unwrap();
+        self.wait_for("the order is followed", |status| {
+            let follows = status["operations"]["is_scale_in_paused"] == is_paused;
+            if follows { Ok(()) } else { Err(status.to_string()) }
+        });
+    }
+
+    /// Waits until so many claims of consumers exist.
+    pub(crate) fn wait_for_claims(&self, what: &str, wanted: usize) {
+        let left = ["get", "persistentvolumeclaims", "-l", CONSUMERS, "-o", "name"];
+        let look = || match self.namespace.kubectl(&left) {
+            Ok(said) if said.lines().count() == wanted => Ok(()),
+            Ok(said) => Err(said),
+            Err(error) => Err(error.to_string()),
+        };
+        wait_until(what, PATIENCE, look).unwrap();
+    }
+
     /// How many rows of the topic are stored, by the leader's word.
-    fn stored(status: &Value) -> u64 {
+    pub(crate) fn stored(status: &Value) -> u64 {
         let partitions = status["partitions"].as_object().into_iter().flatten();
         partitions.filter_map(|(_, partition)| partition["rows_stored"].as_u64()).sum()
+    }
+
+    /// Each consumer's incarnation: another one means that its lease or its process ended.
+    pub(crate) fn incarnations(status: &Value) -> Vec<(Value, Value)> {
+        let consumers = status["consumers"].as_array().into_iter().flatten();
+        consumers.map(|one| (one["consumer"].clone(), one["incarnation"].clone())).collect()
     }
 
     /// Waits until more rows are stored than now.

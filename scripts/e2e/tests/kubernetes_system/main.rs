@@ -14,4 +14,5 @@ mod group;
 mod growth;
 mod hands;
 mod outages;
+mod role;
 mod rollouts;

@@ -5,40 +5,64 @@ use std::path::Path;
 
 use e2e::harness::kubernetes::{Cluster, NodeFault};
 use e2e::harness::patience::wait_until;
+use e2e::harness::programs::program;
 
-use crate::cluster::{PATIENCE, cluster};
+use crate::cluster::{PATIENCE, cluster, old_programs};
 use crate::group::{CAPACITY, CONSUMERS, Group};
 use crate::stage::Stage;
 
-/// A changed template reaches every consumer; the orchestrator is replaced meanwhile, so that consumers of the old
-/// and of the new kind are led by the old and by the new one.
+/// A new version and a changed template reach everything while records are read; meanwhile consumers of the old and of
+/// the new version are led by the old and by the new one. The old one's programs lie in `STOWAGE_TEST_OLD_PROGRAMS`, and
+/// without that are the same.
 #[test]
-fn consumers_and_orchestrator_are_replaced_while_they_run() {
+fn all_is_replaced_by_a_new_version_while_it_runs() {
     let (Some(cluster), Some(stage)) = (cluster("rollout"), Stage::set("kube-rollout")) else {
         return;
     };
-    let group = Group::install(&cluster, stage, "rollout");
+    offer_old(&cluster);
+    let group = Group::install_version(&cluster, stage, "rollout", OLD);
     let flow = group.load(CAPACITY);
     group.wait_for_consumers("two consumers are there", |count| count >= 2);
     group.manifests.edit("pod-template.yaml", |text| {
         text.replace("\nmetadata: {}\n", "\nmetadata: {annotations: {team: lake}}\n")
     });
+    group.manifests.set_version(NEW);
     group.apply();
-    let restart = ["rollout", "restart", "deployment/stowage-orchestrator"];
-    group.namespace.kubectl(&restart).unwrap();
-    let teams = "jsonpath={range .items[*]}{.spec.template.metadata.annotations.team} {end}";
+    let team = "{.spec.template.metadata.annotations.team}";
+    let shown = format!("jsonpath={{range .items[*]}}{team}:{IMAGE} {{end}}");
     let look = || {
-        let said = of_consumers(&group, "deployments", teams)?;
-        let are_new = said.split_whitespace().filter(|team| *team == "lake").count();
+        let said = of_consumers(&group, "deployments", &shown)?;
+        let is_new = |word: &&str| word.starts_with("lake:") && word.ends_with(NEW);
+        let are_new = said.split_whitespace().filter(is_new).count();
         if are_new > 0 && are_new == group.consumers().len() { Ok(()) } else { Err(said) }
     };
-    wait_until("all consumers are of the new template", PATIENCE, look).unwrap();
-    let status = ["rollout", "status", "deployment/stowage-orchestrator", "--timeout=90s"];
-    group.namespace.kubectl(&status).unwrap();
+    wait_until("all consumers are of the new version", PATIENCE, look).unwrap();
+    for name in ["deployment/stowage-orchestrator", "deployment/stowage-monitor"] {
+        group.namespace.kubectl(&["rollout", "status", name, "--timeout=90s"]).unwrap();
+        let shown = format!("jsonpath={IMAGE}");
+        let image = group.namespace.kubectl(&["get", name, "-o", &shown]).unwrap();
+        assert!(image.ends_with(NEW), "{image}");
+    }
     group.wait_until_owned();
     group.wait_for_progress();
     flow.stop();
     group.end_soundly();
+}
+
+const OLD: &str = "0.0.9";
+const NEW: &str = "0.1.0";
+const IMAGE: &str = "{.spec.template.spec.containers[0].image}";
+
+/// What stands for the images of the old version.
+fn offer_old(cluster: &Cluster) {
+    for name in ["monitor", "orchestrator", "consumer"] {
+        let program = match old_programs() {
+            Some(folder) => folder.join(name),
+            None => program(name).unwrap(),
+        };
+        let image = format!("stowage/{name}:{OLD}");
+        cluster.offer(&image, &[&program.to_string_lossy()]).unwrap();
+    }
 }
 
 /// A roll-out stops at the first consumer that does not get on, while the others read; it goes on once the image is

@@ -1,0 +1,194 @@
+//! Avro records: one datum each, one column per field, nothing rounded and nothing dropped.
+//!
+//! Pure. `input` reads Avro's binary encoding; `compile` makes of a schema the `node`s that `reader` follows.
+
+mod default;
+mod reader;
+mod matching;
+pub(super) mod compile;
+pub(super) mod input;
+pub(super) mod node;
+pub(super) mod text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use common::messages::format::Ignore;
+
+use super::columns::Scalar;
+use super::rows::{Defect, RowsBuilder};
+use super::schemas::{Schemas, WriterSchema};
+use super::{DeadLetterReason, Decoded, Decoder, Wider, ignore};
+use crate::record::RawRecord;
+use crate::table::schema::{COLUMNS_MAX, Column, TableSchema, count};
+use input::{Input, Malformed};
+use node::{Node, NodeId, Shape};
+
+pub(super) use reader::{Reader, Reject, Unavailable, scalar, skip};
+
+/// Reads the data of one record into the row that is open.
+pub(super) type ReadRow =
+    fn(&Decoder, &WriterSchema, &[u8], &mut RowsBuilder) -> Result<(), Reject>;
+
+/// The columns of a table for records of that shape.
+pub(super) fn columns(shape: &Shape) -> Result<Vec<Column>, String> {
+    let columns = shape.record(shape.root).and_then(|_| shape.columns());
+    columns.ok_or_else(|| "a table's rows are made of records with fields, and this is none".into())
+}
+
+pub(super) fn decode(
+    decoder: &Decoder,
+    schemas: &Schemas,
+    read: ReadRow,
+    records: &[RawRecord],
+    schema: &TableSchema,
+) -> Decoded {
+    let columns: Vec<_> =
+        schema.columns.iter().filter(|column| column.field.is_some()).cloned().collect();
+    let mut rows = RowsBuilder::new(decoder, &columns, records.len(), 0);
+    let mut used = BTreeMap::new();
+    let mut is_wider = false;
+    for value in records.iter().filter_map(|record| record.value.as_deref()) {
+        if let Ok((key, _)) = schemas.split(value) {
+            used.entry(key).or_insert_with(|| {
+                let made = schemas.get(key)?;
+                let fits = has_room(&rows, &made);
+                is_wider |= fits && rows.columns.want(&made.columns);
+                Ok(Used { decoder, read, schema: made, fits })
+            });
+        }
+    }
+    if is_wider {
+        return Decoded::Wider(Wider::new(rows.columns.columns()));
+    }
+    for (index, record) in records.iter().enumerate() {
+        if ignore::by_header(&decoder.format, record) {
+            rows.ignore();
+            continue;
+        }
+        let Some(value) = &record.value else {
+            rows.push(record);
+            continue;
+        };
+        let outcome = schemas.split(value).and_then(|(key, data)| {
+            let used = used[&key].as_ref().map_err(Defect::clone)?;
+            used.add((index, record), data, &mut rows)
+        });
+        if let Err(defect) = outcome {
+            rows.push_defect(index, record, defect);
+        }
+    }
+    Decoded::Rows(rows.finish())
+}
+
+/// A schema that some of the records have.
+struct Used<'a> {
+    decoder: &'a Decoder,
+    read: ReadRow,
+    schema: Arc<WriterSchema>,
+    /// Whether the table may have all of its columns.
+    fits: bool,
+}
+
+fn has_room(rows: &RowsBuilder, schema: &WriterSchema) -> bool {
+    let size = count(&schema.columns);
+    size <= COLUMNS_MAX
+        && (rows.columns.size() + size <= COLUMNS_MAX || rows.columns.has(&schema.columns))
+}
+
+impl Used<'_> {
+    fn add(
+        &self,
+        (index, record): (usize, &RawRecord),
+        data: &[u8],
+        rows: &mut RowsBuilder,
+    ) -> Result<(), Defect> {
+        let shape = &self.schema.shape;
+        let is_ignored = |ignore: &Ignore| {
+            let text = ignore.field().and_then(|path| field_text(shape, path, data));
+            text.is_some_and(|text| ignore.values.contains(&text))
+        };
+        if self.decoder.format.ignore.as_ref().is_some_and(is_ignored) {
+            rows.ignore();
+            return Ok(());
+        }
+        let outcome = if self.fits {
+            (self.read)(self.decoder, &self.schema, data, rows)
+        } else {
+            Err(Reject::Misfit)
+        };
+        let Err(reject) = outcome else {
+            rows.push(record);
+            return Ok(());
+        };
+        rows.cut();
+        match reject {
+            Reject::Malformed(malformed) => Err(malformed.into()),
+            Reject::Defect(defect) => Err(defect),
+            Reject::Misfit => {
+                let mut input = Input::new(data);
+                let text = text::value(shape, shape.root, &mut input)?;
+                input.finish()?;
+                rows.push_misfit(index, record, &text.to_string());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Reads a record whose fields are the columns.
+pub(super) fn read_record(
+    _: &Decoder,
+    schema: &WriterSchema,
+    data: &[u8],
+    rows: &mut RowsBuilder,
+) -> Result<(), Reject> {
+    let mut reader = Reader::new(&schema.shape, Input::new(data));
+    reader.members(schema.shape.root, &mut rows.columns)?;
+    Ok(reader.input.finish()?)
+}
+
+/// The value without parts at a path of fields, as text.
+fn field_text(shape: &Shape, path: &[String], data: &[u8]) -> Option<String> {
+    let mut input = Input::new(data);
+    let mut id = shape.root;
+    for name in path {
+        id = descend(shape, id, &mut input)?;
+        let Node::Record(record) = shape.node(id) else { return None };
+        let mut found = None;
+        for field in &record.fields {
+            if field.name == *name {
+                found = Some(field.node);
+                break;
+            }
+            skip(shape, field.node, &mut input).ok()?;
+        }
+        id = found?;
+    }
+    id = descend(shape, id, &mut input)?;
+    match shape.node(id) {
+        Node::Record(_) | Node::Array(_) | Node::Map(_) | Node::Duration | Node::Recursive(_) => {
+            None
+        }
+        node => match scalar(node, &mut input).ok()? {
+            Scalar::Text(text) => Some(text.into()),
+            Scalar::Integer(value) => Some(value.to_string()),
+            Scalar::Boolean(value) => Some(value.to_string()),
+            _ => None,
+        },
+    }
+}
+
+/// The branch that the data takes, if there are several.
+fn descend(shape: &Shape, mut id: NodeId, input: &mut Input<'_>) -> Option<NodeId> {
+    while let Node::Union(branches) = shape.node(id) {
+        id = branches[input.index(branches.len()).ok()?].node;
+    }
+    Some(id)
+}
+
+impl From<Malformed> for Defect {
+    fn from(malformed: Malformed) -> Self {
+        Self::new(DeadLetterReason::InvalidAvro, malformed.text)
+    }
+}

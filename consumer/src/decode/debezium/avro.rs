@@ -1,0 +1,79 @@
+//! Pure. Change events in Avro.
+
+use common::messages::format::{DebeziumFormat, ValueFormat};
+
+use super::envelope::{column_of, finish, no_envelope, own_columns, state_of};
+use crate::decode::Decoder;
+use crate::decode::avro::input::Input;
+use crate::decode::avro::node::Shape;
+use crate::decode::avro::{Reader, Reject, Unavailable, scalar, skip};
+use crate::decode::columns::Scalar;
+use crate::decode::rows::RowsBuilder;
+use crate::decode::schemas::{ToColumns, WriterSchema};
+use crate::table::schema::Column;
+
+/// What makes the columns of a changelog.
+pub(in crate::decode) fn to_columns(has_before: bool) -> ToColumns {
+    if has_before { |shape| columns(shape, true) } else { |shape| columns(shape, false) }
+}
+
+/// The columns of a changelog for events of that shape.
+pub(super) fn columns(shape: &Shape, has_before: bool) -> Result<Vec<Column>, String> {
+    let record = shape.record(shape.root).ok_or("a change event is a record, and this is none")?;
+    let field = |name: &str| record.fields.iter().find(|field| field.name == name);
+    let (Some(after), Some(_)) = (field("after"), field("op")) else {
+        return Err("a change event has the fields `op` and `after`".into());
+    };
+    let mut columns = shape.columns_of(after.node).unwrap_or_default();
+    columns.extend(own_columns());
+    for field in &record.fields {
+        let (Some(name), Some(kind)) = (column_of(&field.name, has_before), shape.kind(field.node))
+        else {
+            continue;
+        };
+        columns.push(Column { name: name.clone(), field: Some(name), kind });
+    }
+    Ok(columns)
+}
+
+/// Reads one event into the open row.
+pub(in crate::decode) fn read(
+    decoder: &Decoder,
+    schema: &WriterSchema,
+    data: &[u8],
+    rows: &mut RowsBuilder,
+) -> Result<(), Reject> {
+    let ValueFormat::Debezium(DebeziumFormat { has_before, unavailable_value, .. }) =
+        &decoder.format.values
+    else {
+        unreachable!("only change events are read here")
+    };
+    let (shape, columns) = (&schema.shape, &mut rows.columns);
+    let record = shape.record(shape.root).expect("columns were made of it");
+    let mut input = Input::new(data);
+    let mut places = Vec::with_capacity(record.fields.len());
+    let mut op = None;
+    for field in &record.fields {
+        places.push(input.at());
+        if field.name == "op"
+            && let Scalar::Text(text) = scalar(shape.node(field.node), &mut input)?
+        {
+            op = Some(text);
+        } else if field.name != "op" {
+            skip(shape, field.node, &mut input)?;
+        }
+    }
+    input.finish()?;
+    let op = op.ok_or_else(|| Reject::Defect(no_envelope("its `op` is no text")))?;
+    let mut unavailable = Unavailable::new(unavailable_value);
+    for (field, at) in record.fields.iter().zip(places) {
+        let mut reader = Reader::new(shape, input.from(at));
+        if field.name == state_of(op) {
+            reader.unavailable = Some(&mut unavailable);
+            reader.members(field.node, columns)?;
+        } else if let Some(name) = column_of(&field.name, *has_before) {
+            reader.field(&name, 0, field.node, columns)?;
+        }
+    }
+    Ok(finish(op, &unavailable.names, columns)?)
+}

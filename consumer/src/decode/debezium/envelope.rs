@@ -1,0 +1,100 @@
+//! Pure. What a change event says besides the row's state, and the columns for it.
+
+use crate::decode::DeadLetterReason;
+use crate::decode::columns::{Data, Fields, Misfit, Scalar};
+use crate::decode::rows::Defect;
+use crate::table::schema::{Column, ColumnType};
+
+pub(super) const OP: &str = "__op";
+const DELETED: &str = "__deleted";
+const SOURCE_TS_MS: &str = "__source_ts_ms";
+const UNAVAILABLE: &str = "__unavailable";
+const SOURCE: &str = "__source";
+pub(super) const BEFORE: &str = "__before";
+
+/// What an event does to a row; `op` of an event that deletes one.
+const DELETE: &str = "d";
+
+/// The columns that every changelog has, before those of its rows are known.
+pub(in crate::decode) fn own_columns() -> Vec<Column> {
+    let column = |name: &str, kind| Column { name: name.into(), field: Some(name.into()), kind };
+    vec![
+        column(OP, ColumnType::Text),
+        column(DELETED, ColumnType::Boolean),
+        column(SOURCE_TS_MS, ColumnType::Integer),
+        column(UNAVAILABLE, ColumnType::List(Box::new(ColumnType::Text))),
+    ]
+}
+
+/// The column that holds a member of the envelope; `None` for what has none of its own.
+pub(super) fn column_of(member: &str, has_before: bool) -> Option<String> {
+    match member {
+        "before" if has_before => Some(BEFORE.into()),
+        // `ts_ms` says the same in the unit that people know.
+        "before" | "after" | "op" | "ts_us" | "ts_ns" => None,
+        other => Some(format!("__{other}")),
+    }
+}
+
+/// Which member holds the row's state: what it is after the change, or what it was if it is deleted.
+pub(super) fn state_of(op: &str) -> &'static str {
+    if op == DELETE { "before" } else { "after" }
+}
+
+/// Completes the columns of the open row that are not members of the envelope.
+pub(super) fn finish(op: &str, unavailable: &[String], columns: &mut Fields) -> Result<(), Misfit> {
+    let source_ts_ms = source_ts_ms(columns);
+    put(columns, OP, Scalar::Text(op))?;
+    put(columns, DELETED, Scalar::Boolean(op == DELETE))?;
+    put(columns, SOURCE_TS_MS, source_ts_ms.map_or(Scalar::Null, Scalar::Integer))?;
+    put_names(columns, unavailable)
+}
+
+fn put(columns: &mut Fields, name: &str, scalar: Scalar<'_>) -> Result<(), Misfit> {
+    let at = columns.find(name, 0).ok_or(Misfit)?;
+    let rows = columns.rows;
+    let values = &mut columns.fields[at].values;
+    // A column of the row itself may have the name.
+    if values.len() > rows {
+        return Err(Misfit);
+    }
+    values.pad(rows);
+    values.put(scalar)
+}
+
+fn put_names(columns: &mut Fields, names: &[String]) -> Result<(), Misfit> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let at = columns.find(UNAVAILABLE, 0).ok_or(Misfit)?;
+    let rows = columns.rows;
+    let values = &mut columns.fields[at].values;
+    values.pad(rows);
+    let Data::List { ends, elements } = &mut values.data else { return Err(Misfit) };
+    for name in names {
+        elements.put(Scalar::Text(name))?;
+    }
+    ends.push(elements.end());
+    values.mark_valid();
+    Ok(())
+}
+
+/// `source.ts_ms` of the open row.
+fn source_ts_ms(columns: &Fields) -> Option<i64> {
+    let source = &columns.fields[columns.find(SOURCE, 0)?].values;
+    let Data::Struct(source) = &source.data else { return None };
+    let at = &source.fields[source.find("ts_ms", 0)?].values;
+    match &at.data {
+        Data::Integer(values) if values.len() == source.rows && source.rows > 0 => {
+            values.last().copied()
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn no_envelope(problem: &str) -> Defect {
+    let text = format!(
+        "it is no change event: {problem}; events that were flattened are of the format `json` or `avro`"
+    );
+    Defect::new(DeadLetterReason::NotAnEnvelope, text)
+}

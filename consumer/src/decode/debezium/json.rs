@@ -1,0 +1,203 @@
+//! Pure. Change events in JSON, with a schema beside each or without.
+
+use std::sync::Arc;
+
+use common::messages::format::DebeziumFormat;
+use jiter::{Jiter, JiterResult, Peek};
+
+use super::avro::columns as columns_of;
+use super::envelope::{column_of, finish, no_envelope, state_of};
+use super::{connect, value};
+use crate::decode::DeadLetterReason;
+use crate::decode::columns::Fields;
+use crate::decode::json::{Growth, Reader, Reject, defect_of, each_member};
+use crate::decode::rows::Defect;
+use crate::decode::schemas::{Made, WriterSchema};
+use crate::table::schema::{COLUMNS_MAX, count};
+
+/// Schemas that are remembered within a batch: records repeat theirs.
+const SCHEMAS_MAX: usize = 16;
+
+/// Reads the change events of a batch.
+#[derive(Debug)]
+pub(in crate::decode) struct EnvelopeReader<'f> {
+    format: &'f DebeziumFormat,
+    /// By their text.
+    schemas: Vec<(Vec<u8>, Made)>,
+}
+
+/// A text in its quotes that stands for values which are not known, and the columns where it stood.
+#[derive(Debug)]
+pub(in crate::decode) struct Quoted {
+    text: String,
+    names: Vec<String>,
+}
+
+impl Quoted {
+    fn new(text: &str) -> Self {
+        Self { text: text.into(), names: Vec::new() }
+    }
+
+    /// Takes the string that comes next if it is that text.
+    pub(in crate::decode) fn takes(
+        &mut self,
+        name: &str,
+        jiter: &mut Jiter<'_>,
+    ) -> JiterResult<bool> {
+        let mut ahead = jiter.clone();
+        if ahead.known_str()? != self.text {
+            return Ok(false);
+        }
+        *jiter = ahead;
+        self.names.push(name.into());
+        Ok(true)
+    }
+}
+
+/// The members of an event that are read.
+struct Envelope<'v> {
+    op: String,
+    members: Vec<(String, &'v [u8])>,
+}
+
+impl<'f> EnvelopeReader<'f> {
+    pub(in crate::decode) fn new(format: &'f DebeziumFormat) -> Self {
+        Self { format, schemas: Vec::new() }
+    }
+
+    /// Reads one event into the open row.
+    pub(in crate::decode) fn read(
+        &mut self,
+        text: &[u8],
+        columns: &mut Fields,
+        growth: &mut Growth,
+    ) -> Result<(), Reject> {
+        let (schema, payload) = split(text)?;
+        if payload == b"null" {
+            return Ok(());
+        }
+        let envelope = envelope(payload)?;
+        let schema = schema.map(|schema| self.schema(schema)).transpose()?;
+        if let Some(schema) = &schema {
+            let size = count(&schema.columns);
+            if !columns.has(&schema.columns) {
+                if columns.size() + size > COLUMNS_MAX {
+                    return Err(Reject::Misfit);
+                }
+                growth.is_wanted |= columns.want(&schema.columns);
+                growth.size = columns.size();
+            }
+        }
+        let mut unavailable = Quoted::new(&self.format.unavailable_value);
+        for (name, text) in &envelope.members {
+            if name == state_of(&envelope.op) {
+                state(schema.as_deref(), (name, text), columns, (growth, &mut unavailable))?;
+            } else if let Some(column) = column_of(name, self.format.has_before) {
+                member(schema.as_deref(), (name, text), (&column, columns), growth)?;
+            }
+        }
+        Ok(finish(&envelope.op, &unavailable.names, columns)?)
+    }
+
+    fn schema(&mut self, text: &[u8]) -> Result<Arc<WriterSchema>, Reject> {
+        if let Some((_, made)) = self.schemas.iter().find(|(known, _)| known == text) {
+            return made.clone().map_err(Reject::Defect);
+        }
+        let made = connect::parse(text).and_then(|shape| {
+            let columns = columns_of(&shape, self.format.has_before)?;
+            Ok(Arc::new(WriterSchema { shape, columns }))
+        });
+        let made = made.map_err(|problem| Defect::new(DeadLetterReason::UnusableSchema, problem));
+        if self.schemas.len() >= SCHEMAS_MAX {
+            self.schemas.clear();
+        }
+        self.schemas.push((text.into(), made.clone()));
+        made.map_err(Reject::Defect)
+    }
+}
+
+/// The schema beside an event, if there is one, and the event.
+fn split(text: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Reject> {
+    let (mut schema, mut payload) = (None, None);
+    each_member(text, |name, member| {
+        match name {
+            "schema" => schema = Some(member),
+            "payload" => payload = Some(member),
+            _ => {}
+        }
+        Ok(())
+    })
+    .map_err(Reject::Defect)?;
+    match payload {
+        Some(payload) => Ok((schema.filter(|schema| *schema != b"null"), payload)),
+        None => Ok((None, text)),
+    }
+}
+
+fn envelope(payload: &[u8]) -> Result<Envelope<'_>, Reject> {
+    let (mut op, mut members) = (None, Vec::new());
+    each_member(payload, |name, member| {
+        if members.iter().any(|(known, _)| known == name) {
+            let text = format!("the member {name:?} of the event is repeated");
+            return Err(Defect::new(DeadLetterReason::DuplicateKey, text));
+        }
+        if name == "op" {
+            let text = Jiter::new(member).next_str().map(str::to_owned);
+            op = Some(text.map_err(|_| no_envelope("its `op` is no text"))?);
+        }
+        members.push((name.to_owned(), member));
+        Ok(())
+    })
+    .map_err(Reject::Defect)?;
+    let op = op.ok_or_else(|| Reject::Defect(no_envelope("it has no `op`")))?;
+    Ok(Envelope { op, members })
+}
+
+/// Reads the row's state into columns of its own.
+fn state(
+    schema: Option<&WriterSchema>,
+    (name, text): (&str, &[u8]),
+    columns: &mut Fields,
+    (growth, unavailable): (&mut Growth, &mut Quoted),
+) -> Result<(), Reject> {
+    let mut jiter = Jiter::new(text);
+    if jiter.peek()? == Peek::Null {
+        return Ok(());
+    }
+    let Some(schema) = schema else {
+        let mut reader = Reader::new(jiter, growth);
+        reader.unavailable = Some(unavailable);
+        return reader.record(columns);
+    };
+    let id = node_of(schema, name).ok_or(Reject::Misfit)?;
+    if jiter.peek()? != Peek::Object {
+        return Err(Reject::Misfit);
+    }
+    value::members(&schema.shape, id, &mut jiter, columns, Some(unavailable))?;
+    jiter.finish().map_err(|error| Reject::Defect(defect_of(&error)))
+}
+
+/// Reads another member of the event into the column that it has.
+fn member(
+    schema: Option<&WriterSchema>,
+    (name, text): (&str, &[u8]),
+    (column, columns): (&str, &mut Fields),
+    growth: &mut Growth,
+) -> Result<(), Reject> {
+    let Some((schema, id)) = schema.and_then(|schema| Some((schema, node_of(schema, name)?)))
+    else {
+        return Reader::new(Jiter::new(text), growth).member(column, columns);
+    };
+    let Some(at) = columns.find(column, 0) else { return Ok(()) };
+    let rows = columns.rows;
+    let values = &mut columns.fields[at].values;
+    values.pad(rows);
+    let mut jiter = Jiter::new(text);
+    value::value(&schema.shape, id, &mut jiter, values)?;
+    jiter.finish().map_err(|error| Reject::Defect(defect_of(&error)))
+}
+
+fn node_of(schema: &WriterSchema, name: &str) -> Option<usize> {
+    let record = schema.shape.record(schema.shape.root)?;
+    record.fields.iter().find(|field| field.name == name).map(|field| field.node)
+}
