@@ -89,6 +89,7 @@ async fn store_as(
         committed: None,
         log_start: objects[0][0].offset,
         has_changed_table: false,
+        begin_at: None,
         lease,
     };
     let mut opened = table.open(request).await.unwrap();

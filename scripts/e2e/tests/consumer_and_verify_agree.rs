@@ -94,6 +94,7 @@ async fn store(root: &std::path::Path, format: &str, records: &[Owned]) -> Vec<O
         committed: None,
         log_start: 0,
         has_changed_table: false,
+        begin_at: None,
         lease,
     };
     let mut writer = table.open(request).await.unwrap().writer;
