@@ -116,8 +116,8 @@ struct IgnoreText {
 /// Options while they are read.
 struct Options<'o>(&'o BTreeMap<String, String>);
 
-/// Options that concern no format; those that say when records are refused and where rows begin are read elsewhere.
-const GENERAL: [&str; 5] = ["dead_letter_share_max", "from", "headers", "ignore", "misfits"];
+/// Options that concern no format.
+const GENERAL: [&str; 3] = ["headers", "ignore", "misfits"];
 
 impl RecordFormat {
     /// Reads what a service entry says.
@@ -302,7 +302,7 @@ mod tests {
             (
                 "bytes",
                 &[("schema", RECORD)],
-                "the format `bytes` has no option `schema`; it has dead_letter_share_max, from, headers, ignore, misfits",
+                "the format `bytes` has no option `schema`; it has headers, ignore, misfits",
             ),
             ("json", &[("headers", "yes")], "the option `headers` is `true` or `false`, not `yes`"),
             (

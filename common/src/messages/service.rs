@@ -13,6 +13,10 @@ const TOPIC_PREFIX: &str = "topic/";
 const DEPLOYMENT: &str = "deployment";
 pub const SINKS: [&str; 2] = ["parquet", "discard"];
 
+/// Options beside those of the format: which share of records may become dead letters, and where a
+/// table's rows begin. Who opens the partition checks their values.
+const LANE_OPTIONS: [&str; 2] = ["dead_letter_share_max", "from"];
+
 /// Which entry a key names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServiceKey {
@@ -103,7 +107,9 @@ impl TopicEntry {
         let key = ServiceKey::Topic(topic.into()).to_text();
         let entry: Self =
             object(value).map_err(|source| ServiceError::Json { key: key.clone(), source })?;
-        RecordFormat::parse(&entry.format, &entry.options)
+        let mut options = entry.options.clone();
+        options.retain(|option, _| !LANE_OPTIONS.contains(&option.as_str()));
+        RecordFormat::parse(&entry.format, &options)
             .map_err(|source| ServiceError::Format { key: key.clone(), source })?;
         one_of(&key, "the sink", &entry.sink, &SINKS)?;
         let table = entry.table.clone().unwrap_or_else(|| topic.into());
@@ -204,6 +210,14 @@ mod tests {
         assert!(refused("[]").contains("malformed"));
         assert!(DeploymentEntry::parse(b"[]").is_err());
         assert!(DeploymentEntry::parse(b"{}").is_ok());
+    }
+
+    #[test]
+    fn options_beside_those_of_the_format_are_taken() {
+        let entry =
+            r#"{"options":{"dead_letter_share_max":"1","from":"beginning","headers":"true"}}"#;
+        assert_eq!(TopicEntry::parse("orders", entry.as_bytes()).unwrap().options.len(), 3);
+        assert!(TopicEntry::parse("orders", br#"{"options":{"form":"beginning"}}"#).is_err());
     }
 
     #[test]

@@ -139,7 +139,8 @@ impl BatchDecoder {
     /// Whether the batch may pass, before any of its dead letters is written.
     fn judge(&self, rows: &Rows) -> Result<Counts, Refusal> {
         let letters = rows.dead_letters.len() as u64;
-        let counts = Counts { records: rows.batch.num_rows() as u64 + letters, letters };
+        let others = rows.batch.num_rows() + rows.ignored;
+        let counts = Counts { records: others as u64 + letters, letters };
         let example = rows.dead_letters.first().map_or("", |letter| letter.text.as_str());
         let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         let judged = guard.judge(counts, example);

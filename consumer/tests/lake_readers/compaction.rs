@@ -88,7 +88,7 @@ async fn compact_at(root: &Path, table: &str, objects_min: usize, now: Timestamp
     let limits = Limits { target_bytes: 100_000, objects_min, objects_max: 15, by_date: false };
     let grace = Duration::from_millis(u64::try_from(GRACE_MS).unwrap());
     let options = Options { limits, compression: Compression::Zstd, grace, reclaim: true };
-    let seed = Clock.now().as_duration().as_nanos() as u64;
+    let seed = Clock.timestamp().0.cast_unsigned();
     let nonces = Nonces::new(ChaCha8Rng::seed_from_u64(seed));
     Compactor::new(lake, options, nonces).run(|| now).await.unwrap()
 }
