@@ -121,6 +121,7 @@ class Pod:
                 except (*CALL_ERRORS, KeyError) as error:
                     container.wait("CreateContainerConfigError", str(error))
                     is_news = True
+            is_news |= self._is_contradicted()
             if is_news and not self.node.silent.is_set():
                 is_news = not self._report()
             self.changed.wait(0.1)
@@ -172,6 +173,12 @@ class Pod:
             condition = {"type": kind, "status": str(value), "lastTransitionTime": self.since[kind][1]}
             conditions.append(condition if value else {**condition, "reason": "ContainersNotReady"})
         return conditions
+
+    def _is_contradicted(self) -> bool:
+        """Pods of a node that was silent for a while are set to be not ready by others."""
+        ready = all(container.ready for container in self.containers)
+        conditions = self.manifest.get("status", {}).get("conditions", [])
+        return any(said["type"] == "Ready" and said["status"] != str(ready) for said in conditions)
 
     def _report(self) -> bool:
         """Writes the status; says whether that is done with."""
