@@ -1,6 +1,5 @@
 //! Pure. The option of a service entry that says where a table's rows begin.
 
-use chrono::DateTime;
 use common::kafka::reader::LogRange;
 use common::messages::command::Source;
 use common::moment::Timestamp;
@@ -57,8 +56,8 @@ fn parse(text: &str) -> Option<From> {
         None => (text == "beginning").then_some(From::Beginning),
         Some(("offset", number)) => number.parse().ok().map(From::Offset),
         Some(("time", time)) => {
-            let at = DateTime::parse_from_rfc3339(time).ok()?;
-            Some(From::Time(Timestamp(at.timestamp_millis())))
+            let at: jiff::Timestamp = time.parse().ok()?;
+            Some(From::Time(Timestamp(at.as_millisecond())))
         }
         Some(_) => None,
     }

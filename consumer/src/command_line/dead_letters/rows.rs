@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chrono::{DateTime, SecondsFormat};
 use common::columns::columns;
 use serde_json::{Value, json};
 
@@ -173,8 +172,7 @@ impl Summary {
 
 /// Milliseconds since 1970 as people read them, in UTC.
 pub(super) fn time(ms: i64) -> String {
-    DateTime::from_timestamp_millis(ms)
-        .map_or_else(|| ms.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::Millis, true))
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| format!("{at:.3}"))
 }
 
 /// Text as it is, but for what would move a terminal's cursor; bytes that are no text in hexadecimal.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use chrono::DateTime;
 use common::moment::Timestamp;
 
 use crate::letter::{Letter, LetterId};
@@ -42,8 +41,8 @@ impl When {
 
 /// Reads a time of the calendar with its zone, or how long ago it was.
 pub(super) fn parse_when(text: &str) -> Result<When, String> {
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Ok(When::At(Timestamp(at.timestamp_millis())));
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(When::At(Timestamp(at.as_millisecond())));
     }
     let ago = text.char_indices().last().and_then(|(at, unit)| {
         let unit_ms = match unit {
