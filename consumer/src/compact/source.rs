@@ -12,8 +12,10 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::{ParquetError, Result};
 use parquet::file::FOOTER_SIZE;
-use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaDataReader};
+use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
+
+use crate::sink::parquet::footer_size;
 
 /// Rows that are decoded together, unless they are large.
 const BATCH_ROWS: u64 = 8_192;
@@ -33,10 +35,7 @@ pub struct RowGroup {
 
 /// How many bytes at the end of a file hold its footer, told by its last bytes.
 pub fn footer_bytes(tail: &[u8]) -> Result<u64> {
-    let last = tail.len().checked_sub(FOOTER_SIZE).and_then(|at| tail.get(at..));
-    let last = last.and_then(|last| <&[u8; FOOTER_SIZE]>::try_from(last).ok());
-    let last = last.ok_or_else(|| ParquetError::General("it is shorter than a footer".into()))?;
-    let size = FooterTail::try_new(last)?.metadata_length() + FOOTER_SIZE;
+    let size = footer_size(tail).map_err(|error| ParquetError::External(Box::new(error)))?;
     Ok(size as u64)
 }
 

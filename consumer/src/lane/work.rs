@@ -122,17 +122,17 @@ impl BatchDecoder {
         written.await.map_err(DecodeError::DeadLetter)?;
         self.passed(counts);
         let last = records.last().expect("a batch is decoded when it has records");
+        let Rows { batch, dead_letters, unparsed, ignored } = rows;
         let addition = Addition {
-            rows: rows.batch.clone(),
+            rows: batch,
             schema,
             to: last.offset + 1,
             leader_epoch: last.leader_epoch,
             oldest_ms: records.iter().filter_map(|record| record.timestamp_ms).min(),
-            dead_letters: rows.dead_letters.len() as u64,
+            dead_letters: dead_letters.len() as u64,
             began_at,
         };
-        let dead_letters = rows.dead_letters.iter().map(|letter| letter.reason).collect();
-        let Rows { unparsed, ignored, .. } = rows;
+        let dead_letters = dead_letters.iter().map(|letter| letter.reason).collect();
         Ok(Decoded { addition, unparsed, ignored, dead_letters, busy })
     }
 

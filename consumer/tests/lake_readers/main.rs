@@ -221,7 +221,7 @@ async fn duckdb_and_pyarrow_read_what_was_written() {
 /// present state of a changelog.
 #[tokio::test]
 async fn duckdb_and_pyarrow_read_types_and_changelogs() {
-    let Some(python) = python() else { return };
+    let Some(python) = python_or_skip() else { return };
     let root = tempfile::tempdir().unwrap();
     let tables = tables(root.path()).await;
     let topic = TopicPartition::new("typed", 0);

@@ -12,6 +12,7 @@ mod rows;
 mod page;
 mod choice;
 mod replay;
+mod run;
 
 use clap::{Args, Subcommand};
 use common::args::TelemetryArgs;
@@ -20,6 +21,7 @@ use thiserror::Error;
 pub use ask::*;
 use page::PageError;
 use replay::ReplayError;
+pub use run::carry_out;
 use topic::TopicError;
 
 /// Why a command came to nothing.
@@ -44,20 +46,6 @@ impl DeadLettersError {
             | Self::Replay(
                 ReplayError::Client(_) | ReplayError::Begin { .. } | ReplayError::Send { .. },
             ) => false,
-        }
-    }
-}
-
-/// Returns what to print.
-///
-/// # Errors
-/// If Kafka does not answer, or what was asked for is not there.
-pub async fn carry_out(args: &DeadLettersArgs) -> Result<String, DeadLettersError> {
-    match &args.command {
-        DeadLettersCommand::List(list) => page::list(list).await.map_err(DeadLettersError::Page),
-        DeadLettersCommand::Show(show) => page::show(show).await.map_err(DeadLettersError::Page),
-        DeadLettersCommand::Replay(args) => {
-            replay::replay(args).await.map_err(DeadLettersError::Replay)
         }
     }
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use common::clock::Clock;
 use common::kafka::reader::LogRange;
 use thiserror::Error;
 
@@ -15,6 +14,7 @@ use super::topic::{DeadLetterTopic, TopicError};
 use super::{ListArgs, ShowArgs};
 use crate::letter::{Entry, Letter, LetterId, read, timestamp_type};
 use crate::record::RawRecord;
+use common::moment::Timestamp;
 
 #[derive(Debug, Error)]
 pub enum PageError {
@@ -62,9 +62,9 @@ impl Found {
 ///
 /// # Errors
 /// If the topic cannot be read.
-pub(super) async fn list(args: &ListArgs) -> Result<String, PageError> {
+pub(super) async fn list(args: &ListArgs, now: Timestamp) -> Result<String, PageError> {
     let topic = DeadLetterTopic::connect(&args.topic)?;
-    let selection = args.selection.selection(Clock.timestamp());
+    let selection = args.selection.selection(now);
     let limit = (args.limit > 0 && !args.json).then_some(args.limit);
     let mut found = match args.summary {
         true => Found::Summary(Summary::default()),

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use common::clock::Clock;
 use common::crash_point;
 use common::kafka::cause::KafkaCause;
 use common::kafka::clients::{ClientError, Producer};
@@ -32,6 +31,7 @@ use crate::dead_letter::RECORD_BYTES_MAX;
 use crate::letter::{Entry, Headers, LetterId, read, receipt};
 use crate::record::RawRecord;
 use crate::topics::KnownTopics;
+use common::moment::Timestamp;
 
 /// Letters and bytes that are sent in one transaction, more or less.
 const LETTERS_MAX: usize = 500;
@@ -89,9 +89,9 @@ struct Outgoing {
 ///
 /// # Errors
 /// If nothing was selected, or not everything could be sent.
-pub(super) async fn replay(args: &ReplayArgs) -> Result<String, ReplayError> {
+pub(super) async fn replay(args: &ReplayArgs, now: Timestamp) -> Result<String, ReplayError> {
     args.crash_points.install();
-    let selection = args.selection.selection(Clock.timestamp());
+    let selection = args.selection.selection(now);
     if selection.is_everything() && !args.all {
         return Err(ReplayError::NothingSelected);
     }

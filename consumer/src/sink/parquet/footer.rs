@@ -99,7 +99,7 @@ impl Footer {
 }
 
 /// How many bytes at an object's end hold its footer, told by the last bytes of the object.
-pub(super) fn footer_size(tail: &[u8]) -> Result<usize, FooterError> {
+pub fn footer_size(tail: &[u8]) -> Result<usize, FooterError> {
     let last = tail.len().checked_sub(FOOTER_SIZE).and_then(|at| tail.get(at..));
     let last = last.and_then(|last| <&[u8; FOOTER_SIZE]>::try_from(last).ok());
     let last = last.ok_or(FooterError::Short)?;

@@ -14,7 +14,7 @@ mod naming;
 mod table;
 mod writer;
 
-pub use footer::{Footer, FooterError, read_footer};
+pub use footer::{Footer, FooterError, footer_size, read_footer};
 pub use object::Compression;
 pub use table::{Nonces, ParquetTable};
 pub use writer::ParquetWriter;
