@@ -96,8 +96,8 @@ pub enum FormatError {
     Option { format: String, option: String, known: String },
     #[error("the option `{option}` is {expected}, not `{got}`")]
     Value { option: &'static str, expected: &'static str, got: String },
-    #[error("the option `{option}` is no schema: {problem}")]
-    Schema { option: &'static str, problem: String },
+    #[error("the option `schema` cannot be used: {0}")]
+    Schema(String),
     #[error("{encoding} data names no schema: give it as the option `schema`")]
     NoSchema { encoding: &'static str },
     #[error("the option `ignore` is malformed: {0}")]
@@ -232,7 +232,7 @@ impl Options<'_> {
 }
 
 fn schema(text: &str, role: Role) -> Result<Arc<AvroSchema>, FormatError> {
-    let problem = |problem: String| FormatError::Schema { option: "schema", problem };
+    let problem = FormatError::Schema;
     let parsed = AvroSchema::parse(text, &[], role)
         .map_err(|error: SchemaTextError| problem(Chain(&error).to_string()))?;
     match parsed.schema {
@@ -323,7 +323,7 @@ mod tests {
             (
                 "json",
                 &[("schema", r#""int""#)],
-                "the option `schema` is no schema: a table's rows are made of records, and this is none",
+                "the option `schema` cannot be used: a table's rows are made of records, and this is none",
             ),
         ] {
             assert_eq!(parse(format, options).unwrap_err(), expected);

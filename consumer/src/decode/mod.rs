@@ -24,6 +24,7 @@ use common::partition::TopicPartition;
 
 use crate::record::RawRecord;
 use crate::table::schema::{Column, TableSchema};
+use avro::compile::compile;
 use schemas::{SchemaCache, SchemaId, Schemas};
 
 pub use frame::frame_fields;
@@ -34,6 +35,8 @@ pub struct Decoder {
     format: Arc<RecordFormat>,
     /// Of Avro data.
     schemas: Option<Arc<Schemas>>,
+    /// Columns that a table of JSON records is to have, whatever comes.
+    declared: Arc<[Column]>,
     partition: TopicPartition,
     topic_id: TopicId,
 }
@@ -159,8 +162,12 @@ impl Decoder {
             }
             ValueFormat::Json { .. } | ValueFormat::Bytes => None,
         };
+        if let Some(schemas) = &schemas {
+            schemas.check().map_err(FormatError::Schema)?;
+        }
+        let declared = declared(&format.values).map_err(FormatError::Schema)?.into();
         let (format, schemas) = (Arc::new(format), schemas.map(Arc::new));
-        Ok(Self { format, schemas, partition, topic_id })
+        Ok(Self { format, schemas, declared, partition, topic_id })
     }
 
     /// The registry's schemas that `records` need and the cache has not. Without them their records would be dead letters.
@@ -202,5 +209,16 @@ impl Decoder {
             (ValueFormat::Bytes, _) => bytes::decode(self, records, schema),
             _ => json::decode(self, misfits, records, schema),
         }
+    }
+}
+
+fn declared(values: &ValueFormat) -> Result<Vec<Column>, String> {
+    match values {
+        ValueFormat::Json { schema: Some(schema) } => {
+            let shape = compile(schema, None).map_err(|error| error.to_string())?;
+            avro::columns(&shape)
+        }
+        ValueFormat::Debezium(_) => Ok(debezium::own_columns()),
+        _ => Ok(Vec::new()),
     }
 }

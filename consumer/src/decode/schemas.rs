@@ -86,6 +86,16 @@ impl Schemas {
         Self { format: format.clone(), declared, to_columns, cache, made: Mutex::default() }
     }
 
+    /// Whether the service entry's own schemas can be used at all.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if let AvroFormat::Confluent { reader: Some(reader) } = &self.format {
+            self.compile(reader)?;
+        }
+        self.declared
+            .keys()
+            .try_for_each(|key| self.get(*key).map(drop).map_err(|defect| defect.text))
+    }
+
     /// What names the schema of a record's value, and the data behind it.
     pub(super) fn split<'v>(&self, value: &'v [u8]) -> Result<(SchemaKey, &'v [u8]), Defect> {
         let wrong = |expected: &str| {

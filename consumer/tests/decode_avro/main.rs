@@ -332,3 +332,24 @@ fn blocks_of_nothing_have_an_end() {
     let rows = Table::raw(&schema).rows(&[claim]);
     assert_eq!(reasons(&rows), [DeadLetterReason::InvalidAvro]);
 }
+
+/// A schema of the service entry that makes no table is refused when the partition is opened, not record by record.
+#[test]
+fn a_declared_schema_without_columns_is_refused() {
+    let schema = record_of(r#"{"name": "n", "type": "null"}"#);
+    for (format, encoding) in [
+        ("json", None),
+        ("avro", Some("raw")),
+        ("avro", Some("confluent")),
+        ("avro", Some("single_object")),
+    ] {
+        let encoding = encoding.map(|encoding: &str| ("encoding".to_owned(), encoding.to_owned()));
+        let options = encoding.into_iter().chain([("schema".to_owned(), schema.clone())]).collect();
+        let source =
+            Source { table: "t".into(), format: format.into(), sink: "parquet".into(), options };
+        let id = TopicId(Uuid::from_u128(1));
+        let partition = TopicPartition::new("orders", 3);
+        let error = Decoder::new(&source, partition, id, &Arc::default()).unwrap_err().to_string();
+        assert!(error.contains("records with fields"), "{format}: {error}");
+    }
+}

@@ -24,7 +24,7 @@ use crate::table::schema::{COLUMNS_MAX, Column, TableSchema, count};
 use input::{Input, Malformed};
 use node::{Node, NodeId, Shape};
 
-pub(super) use reader::{Reader, Reject, Unavailable, scalar, skip};
+pub(super) use reader::{Reader, Reject, scalar, skip};
 
 /// Reads the data of one record into the row that is open.
 pub(super) type ReadRow =

@@ -4,6 +4,7 @@ use super::input::{Input, Malformed};
 use super::node::{Branch, DURATION_FIELDS, Node, NodeId, Record, Shape};
 use super::text;
 use crate::decode::columns::{Data, Fields, Misfit, Scalar, Values, unscaled};
+use crate::decode::debezium::Unavailable;
 use crate::decode::rows::Defect;
 use crate::table::schema::Unit;
 
@@ -36,20 +37,7 @@ pub(in crate::decode) struct Reader<'a, 'u> {
     shape: &'a Shape,
     pub(in crate::decode) input: Input<'a>,
     /// Set where a text stands for values that are not known.
-    pub(in crate::decode) unavailable: Option<&'u mut Unavailable>,
-}
-
-/// A text that stands for values which are not known, and the fields where it stood.
-#[derive(Debug)]
-pub(in crate::decode) struct Unavailable {
-    text: String,
-    pub(in crate::decode) names: Vec<String>,
-}
-
-impl Unavailable {
-    pub(in crate::decode) fn new(text: &str) -> Self {
-        Self { text: text.into(), names: Vec::new() }
-    }
+    pub(in crate::decode) unavailable: Option<&'u mut Unavailable<'a>>,
 }
 
 impl<'a, 'u> Reader<'a, 'u> {
@@ -128,11 +116,9 @@ impl<'a, 'u> Reader<'a, 'u> {
             node = branches[at].node;
         }
         let is_text = matches!(self.shape.node(node), Node::Text | Node::Bytes);
-        let is_it =
-            is_text && input.bytes().is_ok_and(|bytes| bytes == unavailable.text.as_bytes());
+        let is_it = is_text && input.bytes().is_ok_and(|value| unavailable.note(name, value));
         if is_it {
             self.input = input;
-            unavailable.names.push(name.into());
         }
         is_it
     }

@@ -3,10 +3,11 @@
 use common::messages::format::{DebeziumFormat, ValueFormat};
 
 use super::envelope::{column_of, finish, no_envelope, own_columns, state_of};
+use super::unavailable::Unavailable;
 use crate::decode::Decoder;
 use crate::decode::avro::input::Input;
 use crate::decode::avro::node::Shape;
-use crate::decode::avro::{Reader, Reject, Unavailable, scalar, skip};
+use crate::decode::avro::{Reader, Reject, scalar, skip};
 use crate::decode::columns::Scalar;
 use crate::decode::rows::RowsBuilder;
 use crate::decode::schemas::{ToColumns, WriterSchema};

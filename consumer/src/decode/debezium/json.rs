@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use common::messages::format::DebeziumFormat;
-use jiter::{Jiter, JiterResult, Peek};
+use jiter::{Jiter, Peek};
 
 use super::avro::columns as columns_of;
 use super::envelope::{column_of, finish, no_envelope, state_of};
+use super::unavailable::Unavailable;
 use super::{connect, value};
 use crate::decode::DeadLetterReason;
 use crate::decode::columns::Fields;
@@ -24,34 +25,6 @@ pub(in crate::decode) struct EnvelopeReader<'f> {
     format: &'f DebeziumFormat,
     /// By their text.
     schemas: Vec<(Vec<u8>, Made)>,
-}
-
-/// A text in its quotes that stands for values which are not known, and the columns where it stood.
-#[derive(Debug)]
-pub(in crate::decode) struct Quoted {
-    text: String,
-    names: Vec<String>,
-}
-
-impl Quoted {
-    fn new(text: &str) -> Self {
-        Self { text: text.into(), names: Vec::new() }
-    }
-
-    /// Takes the string that comes next if it is that text.
-    pub(in crate::decode) fn takes(
-        &mut self,
-        name: &str,
-        jiter: &mut Jiter<'_>,
-    ) -> JiterResult<bool> {
-        let mut ahead = jiter.clone();
-        if ahead.known_str()? != self.text {
-            return Ok(false);
-        }
-        *jiter = ahead;
-        self.names.push(name.into());
-        Ok(true)
-    }
 }
 
 /// The members of an event that are read.
@@ -88,7 +61,7 @@ impl<'f> EnvelopeReader<'f> {
                 growth.size = columns.size();
             }
         }
-        let mut unavailable = Quoted::new(&self.format.unavailable_value);
+        let mut unavailable = Unavailable::new(&self.format.unavailable_value);
         for (name, text) in &envelope.members {
             if name == state_of(&envelope.op) {
                 state(schema.as_deref(), (name, text), columns, (growth, &mut unavailable))?;
@@ -154,11 +127,11 @@ fn envelope(payload: &[u8]) -> Result<Envelope<'_>, Reject> {
 }
 
 /// Reads the row's state into columns of its own.
-fn state(
+fn state<'v>(
     schema: Option<&WriterSchema>,
-    (name, text): (&str, &[u8]),
+    (name, text): (&str, &'v [u8]),
     columns: &mut Fields,
-    (growth, unavailable): (&mut Growth, &mut Quoted),
+    (growth, unavailable): (&mut Growth, &mut Unavailable<'v>),
 ) -> Result<(), Reject> {
     let mut jiter = Jiter::new(text);
     if jiter.peek()? == Peek::Null {

@@ -7,8 +7,10 @@ mod avro;
 mod connect;
 mod envelope;
 mod json;
+mod unavailable;
 mod value;
 
 pub(super) use avro::{read as read_avro, to_columns};
 pub(super) use envelope::own_columns;
-pub(super) use json::{EnvelopeReader, Quoted};
+pub(super) use json::EnvelopeReader;
+pub(super) use unavailable::Unavailable;

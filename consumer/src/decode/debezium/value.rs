@@ -4,18 +4,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiter::{Jiter, Peek};
 
+use super::unavailable::Unavailable;
 use crate::decode::avro::node::{Node, NodeId, Shape};
 use crate::decode::columns::{Data, Fields, Misfit, Scalar, Values, unscaled};
-use crate::decode::json::{Reject, float, put_number};
+use crate::decode::json::{Reject, float, put_number, takes};
 
-/// Reads an object's members into the open row of `columns`; `unavailable` stands, with its quotes, for values that are
-/// not known, whose names are then put beside it.
+/// Reads an object's members into the open row of `columns`; names of those that are not known are noted.
 pub(super) fn members(
     shape: &Shape,
     id: NodeId,
     jiter: &mut Jiter<'_>,
     columns: &mut Fields,
-    mut unavailable: Option<&mut super::json::Quoted>,
+    mut unavailable: Option<&mut Unavailable<'_>>,
 ) -> Result<(), Reject> {
     let Some(record) = shape.record(id) else { return Err(Reject::Misfit) };
     let mut guess = 0;
@@ -27,7 +27,7 @@ pub(super) fn members(
         guess += 1;
         let peek = jiter.peek()?;
         let is_unavailable = match &mut unavailable {
-            Some(quoted) if peek == Peek::String => quoted.takes(&name, jiter)?,
+            Some(unavailable) if peek == Peek::String => takes(unavailable, &name, jiter)?,
             _ => false,
         };
         if let Some(at) = columns.find(&name, guess - 1) {

@@ -11,18 +11,16 @@ use std::collections::BTreeSet;
 use common::messages::format::{Ignore, ValueFormat};
 use jiter::Jiter;
 
-use super::avro;
-use super::avro::compile::compile;
-use super::debezium::{self, EnvelopeReader};
+use super::debezium::EnvelopeReader;
 use super::rows::{Defect, RowsBuilder};
 use super::{Decoded, Decoder, Wider, ignore};
 use crate::record::RawRecord;
-use crate::table::schema::{Column, TableSchema, count};
+use crate::table::schema::{TableSchema, count};
 
 pub(super) use check::defect_of;
 pub(super) use members::each_member;
 pub(super) use number::float;
-pub(super) use object::{Reader, Reject};
+pub(super) use object::{Reader, Reject, takes};
 pub(super) use typed::put_number;
 
 /// A table with more columns is not expected to have a value of each in every record.
@@ -87,7 +85,7 @@ impl<'d> Batch<'d> {
         // Wide tables are mostly sparse: memory is taken where values come.
         let room = if columns.len() <= DENSE_COLUMNS_MAX { records } else { 0 };
         let mut rows = RowsBuilder::new(decoder, &columns, records, room);
-        let is_wider = rows.columns.want(&declared(decoder));
+        let is_wider = rows.columns.want(&decoder.declared);
         let growth = Growth { size: rows.columns.size().max(count(&columns)), ..Growth::default() };
         let envelopes = match &decoder.format.values {
             ValueFormat::Debezium(debezium) => Some(EnvelopeReader::new(debezium)),
@@ -164,18 +162,6 @@ impl<'d> Batch<'d> {
         let size = self.rows.columns.size();
         self.is_wider |= size > self.growth.size;
         self.growth.size = self.growth.size.max(size);
-    }
-}
-
-/// Columns that the table is to have, whatever comes.
-fn declared(decoder: &Decoder) -> Vec<Column> {
-    match &decoder.format.values {
-        ValueFormat::Json { schema: Some(schema) } => {
-            let shape = compile(schema, None).ok();
-            shape.and_then(|shape| avro::columns(&shape).ok()).unwrap_or_default()
-        }
-        ValueFormat::Debezium(_) => debezium::own_columns(),
-        _ => Vec::new(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Pure. Reads one JSON object straight into columns.
 
-use jiter::{Jiter, JiterError, Peek};
+use jiter::{Jiter, JiterError, JiterResult, Peek};
 
 use super::check::{DEPTH_MAX, defect_of, duplicate_key, too_deep};
 use super::{Growth, number, typed};
 use crate::decode::columns::{Bytes, Data, Fields, Misfit, Values};
-use crate::decode::debezium::Quoted;
+use crate::decode::debezium::Unavailable;
 use crate::decode::rows::Defect;
 use crate::table::schema::{COLUMNS_MAX, NAME_BYTES_MAX};
 
@@ -36,7 +36,7 @@ pub(in crate::decode) struct Reader<'j, 'g> {
     pub(in crate::decode) jiter: Jiter<'j>,
     growth: &'g mut Growth,
     /// Set where a text stands for values that are not known.
-    pub(in crate::decode) unavailable: Option<&'g mut Quoted>,
+    pub(in crate::decode) unavailable: Option<&'g mut Unavailable<'j>>,
 }
 
 impl<'j, 'g> Reader<'j, 'g> {
@@ -124,8 +124,11 @@ impl<'j, 'g> Reader<'j, 'g> {
         if depth == 1
             && let Some(unavailable) = &mut self.unavailable
             && self.jiter.peek()? == Peek::String
-            && unavailable
-                .takes(field.column.field.as_deref().unwrap_or_default(), &mut self.jiter)?
+            && takes(
+                unavailable,
+                field.column.field.as_deref().unwrap_or_default(),
+                &mut self.jiter,
+            )?
         {
             field.values.push_null();
             return Ok(());
@@ -155,7 +158,7 @@ impl<'j, 'g> Reader<'j, 'g> {
         if peek == Peek::String && typed::is_typed(&values.data) {
             return Ok(typed::put_text(values, self.jiter.known_str()?)?);
         }
-        if !takes(&values.data, peek) {
+        if !fits(&values.data, peek) {
             if !values.is_void() {
                 return self.nothing(values, peek, depth);
             }
@@ -234,7 +237,21 @@ impl<'j, 'g> Reader<'j, 'g> {
     }
 }
 
-fn takes(data: &Data, peek: Peek) -> bool {
+/// Takes the string that comes next if it says that the value of `name` is not known.
+pub(in crate::decode) fn takes(
+    unavailable: &mut Unavailable<'_>,
+    name: &str,
+    jiter: &mut Jiter<'_>,
+) -> JiterResult<bool> {
+    let mut ahead = jiter.clone();
+    let is_it = unavailable.note(name, ahead.known_str()?.as_bytes());
+    if is_it {
+        *jiter = ahead;
+    }
+    Ok(is_it)
+}
+
+fn fits(data: &Data, peek: Peek) -> bool {
     match data {
         Data::Boolean(_) => matches!(peek, Peek::True | Peek::False),
         Data::Text(_) => peek == Peek::String,
