@@ -10,6 +10,9 @@ use tonic::Code;
 use crate::names::{StreamName, TableName};
 use crate::refusal::{Refusal, code_name, code_named};
 
+/// The message of a refusal that was given none.
+const ON_REQUEST: &str = "refused on request";
+
 /// Without a selector it is meant for every call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +52,11 @@ pub enum Action {
     /// Applies the call and resets the TCP connection.
     Reset,
     /// Ends the call with a code.
-    Refuse { code: NamedCode },
+    Refuse {
+        code: NamedCode,
+        #[serde(default = "on_request", skip_serializing_if = "is_on_request")]
+        message: String,
+    },
     /// Answers an append with an error; its connection goes on.
     RefuseInBand {
         code: NamedCode,
@@ -215,17 +222,17 @@ impl Action {
     /// The refusal that takes the place of an append or another gRPC call.
     pub fn refusal(&self, stream: &str) -> Option<Refusal> {
         match self {
-            Self::Refuse { code } => {
-                Some(Refusal::new(code.0, "refused on request").ending_the_connection())
+            Self::Refuse { code, message } => {
+                Some(Refusal::new(code.0, message).ending_the_connection())
             }
             Self::RefuseInBand { code, storage } => {
-                Some(Refusal::new(code.0, "refused on request").with_storage(storage.0, stream))
+                Some(Refusal::new(code.0, ON_REQUEST).with_storage(storage.0, stream))
             }
             Self::Throttle { rows_per_second } => {
                 let message = format!("Exceeds {rows_per_second} rows per second");
                 Some(Refusal::new(Code::ResourceExhausted, message))
             }
-            Self::Http { .. } => Some(Refusal::new(Code::Unavailable, "refused on request")),
+            Self::Http { .. } => Some(Refusal::new(Code::Unavailable, ON_REQUEST)),
             _ => None,
         }
     }
@@ -264,6 +271,14 @@ impl From<NamedStorageCode> for String {
     fn from(code: NamedStorageCode) -> Self {
         code.0.as_str_name().into()
     }
+}
+
+fn on_request() -> String {
+    ON_REQUEST.into()
+}
+
+fn is_on_request(message: &String) -> bool {
+    message == ON_REQUEST
 }
 
 fn backend_error() -> String {

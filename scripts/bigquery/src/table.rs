@@ -11,7 +11,7 @@ use crate::names::TableName;
 use crate::refusal::RestRefusal;
 use crate::row::change::{Change, ChangeKind, Key, latest};
 use crate::row::format::Format;
-use crate::row::value::{Row, Stamps};
+use crate::row::value::{Row, Stamps, Value};
 use crate::schema::{self, Column};
 
 /// How long an insert id is remembered.
@@ -114,19 +114,15 @@ impl Table {
         let columns: Result<Vec<Column>, _> = serde_json::from_value(fields.clone());
         let columns =
             columns.map_err(|error| RestRefusal::invalid(format!("Invalid schema: {error}")))?;
-        let checked =
-            schema::check(&columns).and_then(|()| schema::check_change(self.columns(), &columns));
-        // A table that is being created has no columns yet, and may begin with REQUIRED ones.
-        if self.revision == 0 {
-            schema::check(&columns).map_err(RestRefusal::invalid)?;
-        } else {
-            checked.map_err(|message| {
-                let name = &self.name;
-                RestRefusal::invalid(format!(
-                    "Provided Schema does not match Table {name}. {message}"
-                ))
-            })?;
-        }
+        let checked = schema::check(&columns).and_then(|()| match self.revision {
+            // A table that is being made may begin with REQUIRED columns.
+            0 => Ok(()),
+            _ => schema::check_change(self.columns(), &columns),
+        });
+        let refused = |message| {
+            RestRefusal::invalid(format!("Schema does not match Table {}. {message}", self.name))
+        };
+        checked.map_err(refused)?;
         Ok(Arc::new(columns))
     }
 
@@ -188,7 +184,7 @@ impl Table {
 
     fn key_of(&self, row: &Row) -> Key {
         let text = |column: &String| match row.get(column) {
-            crate::row::value::Value::Null => None,
+            Value::Null => None,
             value => Some(value.text(Stamps::Microseconds)),
         };
         self.primary_key.iter().map(text).collect()

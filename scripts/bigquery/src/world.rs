@@ -11,6 +11,7 @@ use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::names::StreamName;
 use crate::refusal::Refusal;
+use crate::table::StoredRow;
 use crate::warehouse::catalog::Warehouse;
 use crate::warehouse::streams::Moment;
 
@@ -103,7 +104,7 @@ impl World {
     /// What `/admin/rows` shows, one object for each row that was stored and shown.
     pub fn rows(&self, table: &str) -> Option<Vec<Json>> {
         let table = self.warehouse.table_called(table)?;
-        let row = |stored: &crate::table::StoredRow| {
+        let row = |stored: &StoredRow| {
             let (row, change) = stored.read();
             let mut shown = json!({"order": stored.order, "stream": stored.stream.as_deref(),
                 "offset": stored.offset, "row": row.plain(table.columns())});

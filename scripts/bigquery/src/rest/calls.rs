@@ -119,7 +119,7 @@ fn forced(action: &Action) -> Option<Response> {
                 HttpBody::Empty => code.into_response(),
             })
         }
-        Action::Refuse { code } | Action::RefuseInBand { code, .. } => {
+        Action::Refuse { code, .. } | Action::RefuseInBand { code, .. } => {
             Some(refused(&RestRefusal::of_code(code.0)))
         }
         Action::Throttle { .. } => Some(refused(&RestRefusal::of_code(Code::ResourceExhausted))),

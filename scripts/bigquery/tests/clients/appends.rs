@@ -12,7 +12,7 @@ use storage::{
 };
 use tonic::Code;
 
-use super::scene::{Outcome, Scene, TABLE, descriptor, storage_code, widened};
+use super::scene::{Outcome, Scene, TABLE, descriptor, outcome, storage_code, widened};
 use bigquery_double::world::Settings;
 
 async fn finalize(scene: &mut Scene, stream: &str) -> i64 {
@@ -69,21 +69,23 @@ async fn checks_come_in_one_order() {
 
     let mut appends = scene.append_to(&stream).await;
     let mut request = appends.request(&[7], Some(7));
-    (corrupt(&mut request), misfit(&mut request));
+    corrupt(&mut request);
+    misfit(&mut request);
     let answer = appends.exchange(request).await.unwrap();
     let mismatch = Outcome::Refused(Code::InvalidArgument, Storage::SchemaMismatchExtraFields);
-    assert_eq!(super::scene::outcome(&answer), mismatch);
+    assert_eq!(outcome(&answer), mismatch);
 
     let mut appends = scene.append_to(&stream).await;
     let mut request = appends.request(&[7], Some(7));
     corrupt(&mut request);
     let answer = appends.exchange(request).await.unwrap();
     let beyond = Outcome::Refused(Code::OutOfRange, Storage::OffsetOutOfRange);
-    assert_eq!((super::scene::outcome(&answer), answer.row_errors.len()), (beyond, 0));
+    assert_eq!((outcome(&answer), answer.row_errors.len()), (beyond, 0));
 
     let mut appends = scene.append_to(&missing).await;
     let mut request = appends.request(&[7], Some(7));
-    (corrupt(&mut request), misfit(&mut request));
+    corrupt(&mut request);
+    misfit(&mut request);
     let ended = appends.exchange(request).await.unwrap_err();
     assert_eq!(ended.code(), Code::NotFound);
     let detail = rpc::Status::decode(ended.details()).unwrap();
@@ -94,7 +96,7 @@ async fn checks_come_in_one_order() {
     inflate(&mut request);
     let answer = appends.exchange(request).await.unwrap();
     let too_large = Outcome::Refused(Code::InvalidArgument, Storage::Unspecified);
-    assert_eq!(super::scene::outcome(&answer), too_large);
+    assert_eq!(outcome(&answer), too_large);
 
     finalize(&mut scene, &stream).await;
     let mut appends = scene.append_to(&stream).await;
@@ -102,7 +104,7 @@ async fn checks_come_in_one_order() {
     corrupt(&mut request);
     let answer = appends.exchange(request).await.unwrap();
     let finalized = Outcome::Refused(Code::InvalidArgument, Storage::StreamFinalized);
-    assert_eq!(super::scene::outcome(&answer), finalized);
+    assert_eq!(outcome(&answer), finalized);
     assert_eq!(scene.ids(), [0; 0]);
 }
 
@@ -146,11 +148,11 @@ async fn a_new_column_is_known_later_and_then_told() {
     wider(&mut request);
     let mismatch = Outcome::Refused(Code::InvalidArgument, Storage::SchemaMismatchExtraFields);
     let answer = wide.exchange(request.clone()).await.unwrap();
-    assert_eq!(super::scene::outcome(&answer), mismatch);
+    assert_eq!(outcome(&answer), mismatch);
 
     scene.double.shared.world().settings.schema_lag_ms = 0;
     let answer = wide.exchange(request).await.unwrap();
-    assert_eq!(super::scene::outcome(&answer), Outcome::Stored(Some(1)));
+    assert_eq!(outcome(&answer), Outcome::Stored(Some(1)));
     let told = |answer: storage::AppendRowsResponse| answer.updated_schema.map(|s| s.fields.len());
     assert_eq!(told(answer), Some(3));
     let mut request = appends.request(&[2], Some(2));

@@ -98,11 +98,16 @@ async fn a_refused_append_is_not_stored() {
     let finalized = json!({"code": "INVALID_ARGUMENT", "storage": "STREAM_FINALIZED"});
     scene.faults(json!([
         {"rpc": "AppendRows", "action": {"refuse": {"code": "RESOURCE_EXHAUSTED"}}},
+        {"rpc": "AppendRows", "action": {"refuse": {"code": "ABORTED", "message": "server is restarted"}}},
         {"rpc": "AppendRows", "action": {"refuse_in_band": {"code": "RESOURCE_EXHAUSTED"}}},
         {"rpc": "AppendRows", "action": {"refuse_in_band": finalized}},
     ]));
     let mut appends = scene.append_to(&stream).await;
     assert_eq!(appends.append(&[0], Some(0)).await, Outcome::Ended(Code::ResourceExhausted));
+    let mut appends = scene.append_to(&stream).await;
+    let request = appends.request(&[0], Some(0));
+    let ended = appends.exchange(request).await.unwrap_err();
+    assert_eq!((ended.code(), ended.message()), (Code::Aborted, "server is restarted"));
     let mut appends = scene.append_to(&stream).await;
     let refused = Outcome::Refused(Code::ResourceExhausted, Storage::Unspecified);
     assert_eq!(appends.append(&[0], Some(0)).await, refused);

@@ -7,7 +7,9 @@ use gcp_bigquery_client::model::query_response::ResultSet;
 use gcp_bigquery_client::model::table_data_insert_all_request::TableDataInsertAllRequest;
 use serde_json::json;
 
-use super::scene::Scene;
+use tokio::time::timeout;
+
+use super::scene::{PATIENCE, Scene};
 
 fn status(error: &BQError) -> Option<(i64, String)> {
     match error {
@@ -102,7 +104,9 @@ async fn faults_of_rest_are_seen_as_the_client_sees_them() {
     let mut seen = Vec::new();
     for id in 0..7 {
         let request = rows(&[("", json!({"id": id}))]);
-        let failed = scene.rest.tabledata().insert_all("p", "d", "t", request).await.unwrap_err();
+        let inserted = scene.rest.tabledata();
+        let inserted = timeout(PATIENCE, inserted.insert_all("p", "d", "t", request)).await;
+        let failed = inserted.expect("an answer or an end").unwrap_err();
         seen.push((status(&failed), matches!(failed, BQError::RequestError(_))));
     }
     let told = |code, reason: &str| (Some((code, reason.to_owned())), false);

@@ -36,7 +36,7 @@ use tonic::{Code, Request, Status, Streaming};
 pub(crate) const TABLE: &str = "projects/p/datasets/d/tables/t";
 
 /// Nothing here takes longer, unless it is never going to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Scene {
     pub(crate) double: Double,
