@@ -35,7 +35,7 @@ pub mod fault;
 pub mod journal;
 pub mod world;
 pub mod socket;
-pub mod shared;
+pub mod shared_world;
 pub mod inflict;
 pub mod grpc;
 pub mod rest;

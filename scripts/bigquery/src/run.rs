@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::shared::Shared;
+use crate::shared_world::Shared;
 use crate::socket::{CuttableListener, Wire};
 use crate::world::Settings;
 use crate::{grpc, rest};

@@ -18,7 +18,7 @@ use crate::fault::{Action, Call};
 use crate::inflict;
 use crate::journal::Event;
 use crate::refusal::{Refusal, code_name};
-use crate::shared::Shared;
+use crate::shared_world::Shared;
 use crate::socket::Wire;
 use crate::warehouse::append::{Append, Appended, REQUEST_BYTES_MAX};
 

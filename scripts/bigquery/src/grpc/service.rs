@@ -16,7 +16,7 @@ use tonic_prost::ProstCodec;
 
 use super::appends::append_rows;
 use super::unary::Unary;
-use crate::shared::Shared;
+use crate::shared_world::Shared;
 use crate::socket::Wire;
 
 const SERVICE: &str = "/google.cloud.bigquery.storage.v1.BigQueryWrite/";

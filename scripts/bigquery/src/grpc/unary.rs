@@ -13,7 +13,7 @@ use crate::inflict;
 use crate::journal::Event;
 use crate::names::{StreamName, TableName};
 use crate::refusal::{Refusal, code_name};
-use crate::shared::Shared;
+use crate::shared_world::Shared;
 use crate::socket::Wire;
 use crate::warehouse::streams::{Moment, no_such_stream, timestamp};
 use crate::world::World;

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use super::calls::{answer, parse};
 use crate::fault::Fault;
 use crate::refusal::RestRefusal;
-use crate::shared::Shared;
+use crate::shared_world::Shared;
 
 #[derive(Clone, Debug, Deserialize)]
 struct Asked {

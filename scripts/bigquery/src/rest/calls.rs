@@ -19,7 +19,7 @@ use crate::inflict;
 use crate::journal::Event;
 use crate::names::TableName;
 use crate::refusal::RestRefusal;
-use crate::shared::Shared;
+use crate::shared_world::Shared;
 use crate::socket::Wire;
 use crate::world::World;
 

@@ -12,7 +12,7 @@ use super::calls::{Rest, Subject, answer, parse};
 use super::{admin, rows};
 use crate::names::{DatasetName, TableName};
 use crate::refusal::RestRefusal;
-use crate::shared::Shared;
+use crate::shared_world::Shared;
 use crate::world::World;
 
 pub fn router(shared: Shared) -> Router {
