@@ -315,6 +315,15 @@ impl Orchestrator {
         outside.send(self.pid, Parcel::Record { to, payload, said });
     }
 
+    /// What it does last when it is asked to end.
+    pub(crate) fn leave(&mut self, outside: &mut Outside) {
+        if let Some(farewell) = self.conductor.farewell() {
+            note(None, || format!("orchestrator {} says that it leaves", self.pid));
+            outside.seen.farewells += 1;
+            self.write(Destination::Requests, farewell, outside);
+        }
+    }
+
     pub(crate) fn receive(&mut self, receipt: &Receipt) {
         if let Receipt::Command { consumer, next } = receipt {
             self.deliveries.push_back((*consumer, *next));

@@ -14,6 +14,8 @@ use super::world::World;
 
 /// Everybody gets something done so often that no time is lost by the simulation itself.
 pub(super) const STEP_MS: u64 = 12;
+/// So soon another leads when the leader was asked to end: nobody waits for its silence.
+const FOLLOWED_MAX: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
@@ -21,6 +23,8 @@ pub(crate) enum Fault {
     Move,
     Crash,
     LeaderCrash,
+    /// It is asked to end.
+    LeaderEnd,
     BothCrash,
     SinkAway,
     BrokersAway,
@@ -28,12 +32,13 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Those after which somebody has no owner.
-    const ALL: [Self; 4] = [Self::Move, Self::Crash, Self::LeaderCrash, Self::BothCrash];
+    const ALL: [Self; 5] =
+        [Self::Move, Self::Crash, Self::LeaderCrash, Self::LeaderEnd, Self::BothCrash];
 
     /// I6: how long a partition may be without an owner.
     fn unowned_max(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Move | Self::LeaderCrash => 1,
+            Self::Move | Self::LeaderCrash | Self::LeaderEnd => 1,
             Self::Crash => 15,
             Self::BothCrash => 30,
             Self::SinkAway | Self::BrokersAway => unreachable!("see `suffer_an_outage`"),
@@ -45,7 +50,7 @@ impl Fault {
         Duration::from_secs(match self {
             Self::Move => 6,
             Self::Crash => 20,
-            Self::LeaderCrash => 25,
+            Self::LeaderCrash | Self::LeaderEnd => 25,
             Self::BothCrash => 35,
             Self::SinkAway | Self::BrokersAway => unreachable!("see `suffer_an_outage`"),
         })
@@ -65,6 +70,9 @@ impl World {
         while self.outside.now.saturating_since(began) < fault.watch() {
             self.go_on(STEP_MS);
             let now = self.outside.now;
+            if fault == Fault::LeaderEnd && now.saturating_since(began) > FOLLOWED_MAX {
+                self.check_that_one_leads();
+            }
             for (partition, owned_at) in &mut owned {
                 let unowned = now.saturating_since(*owned_at);
                 longest = longest.max(unowned);
@@ -80,6 +88,14 @@ impl World {
         (fault, longest)
     }
 
+    fn check_that_one_leads(&self) {
+        let leading = self.orchestrators.iter().flatten().filter(|o| o.is_leading()).count();
+        if leading != 1 {
+            let text = format!("{leading} orchestrators lead {FOLLOWED_MAX:?} after a farewell");
+            broken(Invariant::I6, None, text);
+        }
+    }
+
     pub(super) fn kill_a_reader(&mut self) {
         let readers = self.processes.values().filter(|process| process.reads_anything());
         let readers: Vec<_> = readers.map(|process| process.pid).collect();
@@ -88,9 +104,12 @@ impl World {
     }
 
     fn inflict_one(&mut self, fault: Fault, partitions: &[TopicPartition]) {
-        if matches!(fault, Fault::LeaderCrash | Fault::BothCrash) {
+        if matches!(fault, Fault::LeaderCrash | Fault::LeaderEnd | Fault::BothCrash) {
             let leader = self.orchestrators.iter().flatten().find(|o| o.is_leading());
             let home = leader.expect("it has settled").home;
+            if fault == Fault::LeaderEnd {
+                self.ask_orchestrator_to_end(home);
+            }
             let back_at = self.outside.now + Duration::from_secs(100);
             self.end_orchestrator(home, back_at);
         }
