@@ -105,6 +105,12 @@ impl Orchestrator {
         self.frozen_until <= now
     }
 
+    /// It has read what stands in the log, but for what was written a moment ago.
+    pub(crate) fn is_caught_up(&self, outside: &Outside) -> bool {
+        let unread = outside.kafka.controller[0].len() - self.requests.next;
+        self.requests.end.is_none() && unread < 20
+    }
+
     pub(crate) fn is_leading(&self) -> bool {
         self.conductor.is_leading()
     }
