@@ -29,4 +29,5 @@ pub mod settings;
 pub mod args;
 pub mod crash_point;
 pub mod crypto;
+pub mod native;
 pub mod kafka;

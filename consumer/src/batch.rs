@@ -25,11 +25,15 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub fn push(&mut self, record: RawRecord, now: Moment) {
-        debug_assert!(self.records.last().is_none_or(|last| last.offset < record.offset));
-        self.bytes += record.size();
-        self.began_at.get_or_insert(now);
-        self.records.push(record);
+    /// Takes records that follow those that are there.
+    pub fn extend(&mut self, mut records: Vec<RawRecord>, now: Moment) {
+        let (last, first) = (self.records.last(), records.first());
+        debug_assert!(last.zip(first).is_none_or(|(last, first)| last.offset < first.offset));
+        if first.is_some() {
+            self.began_at.get_or_insert(now);
+        }
+        self.bytes += records.iter().map(RawRecord::size).sum::<usize>();
+        self.records.append(&mut records);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -92,8 +96,10 @@ mod tests {
     fn a_batch_is_due_a_while_after_its_first_record() {
         let mut batch = Batch::default();
         assert_eq!(batch.due_at(LIMITS), None);
-        batch.push(record(0, 1), at(5));
-        batch.push(record(1, 1), at(9));
+        batch.extend(vec![], at(4));
+        assert_eq!(batch.due_at(LIMITS), None);
+        batch.extend(vec![record(0, 1)], at(5));
+        batch.extend(vec![record(1, 1)], at(9));
         assert_eq!(batch.due_at(LIMITS), Some(at(6)));
         batch.take();
         assert_eq!(batch.due_at(LIMITS), None);
@@ -106,7 +112,7 @@ mod tests {
         fn records_and_bytes_agree(sizes in prop::collection::vec(0usize..600, 1..40), skip in 0u64..50) {
             let mut batch = Batch::default();
             for (offset, size) in (0..).zip(&sizes) {
-                batch.push(record(offset, *size), at(0));
+                batch.extend(vec![record(offset, *size)], at(0));
             }
             batch.skip_below(skip);
             let bytes = batch.bytes();

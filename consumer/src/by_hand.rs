@@ -15,6 +15,8 @@ use crate::topics::KnownTopics;
 pub struct Reading {
     pub format: String,
     pub sink: String,
+    /// Of the format.
+    pub options: BTreeMap<String, String>,
 }
 
 /// The wishes of people, as the leader of one consumer.
@@ -151,8 +153,8 @@ impl ByHand {
                 hand_over: None,
                 new_table: false,
             });
-            let Reading { format, sink } = self.reading.clone();
-            let source = Source { table: name.clone(), format, sink, options: BTreeMap::new() };
+            let Reading { format, sink, options } = self.reading.clone();
+            let source = Source { table: name.clone(), format, sink, options };
             let partitions = partitions.collect();
             Some(AssignedTopic { topic: name.clone(), topic_id, source, partitions })
         };
@@ -180,7 +182,8 @@ mod tests {
     }
 
     fn by_hand() -> ByHand {
-        let reading = Reading { format: "json".into(), sink: "parquet".into() };
+        let reading =
+            Reading { format: "json".into(), sink: "parquet".into(), options: BTreeMap::new() };
         ByHand::new(Generation(3), Sequence(100), reading)
     }
 

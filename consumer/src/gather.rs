@@ -1,26 +1,30 @@
 //! IO. Reads data topics: one client for all partitions, and a queue of its own for each lane.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{iter, mem};
 
 use bytes::Bytes;
 use common::kafka::cause::KafkaCause;
 use common::kafka::client_events::ClientEvents;
 use common::kafka::clients::{ClientError, FetchBounds, KafkaClients};
-use common::kafka::native::leader_epoch;
 use common::kafka::reader::LogRange;
+use common::native::kafka::{PartitionQueue, Record};
 use common::partition::TopicPartition;
 use futures::{Stream, StreamExt as _};
 use rdkafka::consumer::stream_consumer::StreamPartitionQueue;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset, Timestamp, TopicPartitionList};
 use tokio::task::{self, JoinHandle};
 use tracing::debug;
 
 use crate::record::RawRecord;
 
+/// Answers that are taken at once at most.
+const CHUNK: usize = 1_000;
 /// How long a leader may take to tell the offsets that it has.
 const RANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -60,7 +64,8 @@ impl GatherError {
 /// What Kafka answered.
 #[derive(Debug)]
 pub enum Gathered {
-    Record(RawRecord),
+    /// In the order of their offsets.
+    Records(Vec<RawRecord>),
     /// Everything that can be read was read.
     End,
     /// The position is not in the log.
@@ -118,7 +123,9 @@ impl Fetcher {
             .and_then(|()| self.consumer.incremental_assign(&assignment))
             .map_err(failed)?;
         let consumer = Arc::clone(&self.consumer);
-        Ok(Queue { queue, consumer, partition: partition.clone() })
+        let ready = PartitionQueue::new(&consumer, partition.topic(), number(partition));
+        let ready = ready.ok_or_else(|| failed(KafkaError::Global(Code::UnknownPartition)))?;
+        Ok(Queue { queue, ready, consumer, partition: partition.clone() })
     }
 
     /// The offsets that the partition's log has now, asked from its leader.
@@ -162,23 +169,46 @@ impl Fetcher {
 /// The records of one partition; reading ends when it is dropped.
 pub struct Queue {
     queue: StreamPartitionQueue<ClientEvents>,
+    /// The same queue, for what lies ready in it.
+    ready: PartitionQueue<DataConsumer>,
     consumer: Arc<DataConsumer>,
     partition: TopicPartition,
 }
 
 impl Queue {
-    /// What Kafka answers, from the offset on at which the queue was opened. It never ends.
-    pub fn answers(&self) -> impl Stream<Item = Gathered> + '_ {
-        self.queue.stream().filter_map(|answer| std::future::ready(self.judge(answer)))
+    /// What Kafka answers, from the offset on at which the queue was opened, as much at once as lies
+    /// ready. It never ends.
+    pub fn answers(&self) -> impl Stream<Item = Vec<Gathered>> + '_ {
+        self.queue.stream().map(|first| self.with_ready(first))
     }
 
-    fn judge(&self, answer: Result<BorrowedMessage<'_>, KafkaError>) -> Option<Gathered> {
-        let error = match answer {
-            Ok(message) => return Some(Gathered::Record(copy(&message))),
-            Err(KafkaError::PartitionEOF(_)) => return Some(Gathered::End),
-            Err(error) => KafkaCause::new(error),
+    /// The answer that was waited for, and those behind it.
+    fn with_ready(&self, first: Result<BorrowedMessage<'_>, KafkaError>) -> Vec<Gathered> {
+        let ready = self.ready.take(CHUNK);
+        let first = match &first {
+            Ok(message) => Ok(Record::of(message)),
+            Err(KafkaError::PartitionEOF(_)) => Err(KafkaCause::of(Code::PartitionEOF)),
+            Err(error) => Err(KafkaCause::new(error.clone())),
         };
+        let ready = ready.answers().map(|answer| answer.map_err(KafkaCause::of));
+        let mut gathered = Vec::new();
+        let mut records = Vec::with_capacity(CHUNK + 1);
+        for answer in iter::once(first).chain(ready) {
+            match answer {
+                Ok(record) => records.push(Parts::of(record)),
+                Err(error) => {
+                    gathered.extend(Gathered::records(mem::take(&mut records)));
+                    gathered.extend(self.judge(error));
+                }
+            }
+        }
+        gathered.extend(Gathered::records(records));
+        gathered
+    }
+
+    fn judge(&self, error: KafkaCause) -> Option<Gathered> {
         match error.code() {
+            Some(Code::PartitionEOF) => Some(Gathered::End),
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Some(Gathered::Gone),
             // Whether the topic is gone for good shows when its id is asked for.
             Some(Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition) => {
@@ -207,18 +237,57 @@ impl Drop for Queue {
     }
 }
 
-fn copy(message: &BorrowedMessage<'_>) -> RawRecord {
-    let headers = message.headers().into_iter().flat_map(Headers::iter);
-    RawRecord {
-        offset: to_offset(message.offset()),
-        timestamp_ms: message.timestamp().to_millis(),
-        is_append_time: matches!(message.timestamp(), Timestamp::LogAppendTime(_)),
-        key: message.key().map(Bytes::copy_from_slice),
-        value: message.payload().map(Bytes::copy_from_slice),
-        headers: headers
-            .map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice)))
-            .collect(),
-        leader_epoch: leader_epoch(message),
+/// What a record is made of, where the client has it.
+struct Parts<'r> {
+    record: Record<'r>,
+    headers: Vec<(Cow<'r, str>, Option<&'r [u8]>)>,
+}
+
+impl<'r> Parts<'r> {
+    fn of(record: Record<'r>) -> Self {
+        Self { record, headers: record.headers().collect() }
+    }
+
+    /// Everything that is to be copied.
+    fn bytes(&self) -> impl Iterator<Item = &'r [u8]> {
+        let headers = self.headers.iter().filter_map(|(_, value)| *value);
+        self.record.key().into_iter().chain(self.record.value()).chain(headers)
+    }
+
+    /// The record, with what `next` makes of its parts in the order of [`Parts::bytes`].
+    fn into_raw(self, mut next: impl FnMut(&[u8]) -> Bytes) -> RawRecord {
+        let Self { record, headers } = self;
+        let timestamp = record.timestamp();
+        RawRecord {
+            offset: to_offset(record.offset()),
+            timestamp_ms: timestamp.to_millis(),
+            is_append_time: matches!(timestamp, Timestamp::LogAppendTime(_)),
+            key: record.key().map(&mut next),
+            value: record.value().map(&mut next),
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| (name.into_owned(), value.map(&mut next)))
+                .collect(),
+            leader_epoch: record.leader_epoch(),
+        }
+    }
+}
+
+impl Gathered {
+    /// Copies of records that were taken together, in one piece of memory; `None` if there are none.
+    /// They are not kept where the client has them: each would hold a broker's whole answer.
+    fn records(parts: Vec<Parts<'_>>) -> Option<Self> {
+        let bytes = || parts.iter().flat_map(Parts::bytes);
+        let mut memory = Vec::with_capacity(bytes().map(<[u8]>::len).sum());
+        bytes().for_each(|bytes| memory.extend_from_slice(bytes));
+        let (memory, mut used) = (Bytes::from(memory), 0);
+        let mut next = |part: &[u8]| {
+            let from = used;
+            used += part.len();
+            memory.slice(from..used)
+        };
+        let records: Vec<_> = parts.into_iter().map(|parts| parts.into_raw(&mut next)).collect();
+        (!records.is_empty()).then_some(Self::Records(records))
     }
 }
 

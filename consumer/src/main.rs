@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use common::chain::Chain;
 use common::crypto::install_crypto_provider;
+use common::native::allocator::share_pools;
 use common::shutdown::Shutdown;
 use consumer::args::{Args, Command, command_line};
+use consumer::command_line::Failure;
+use consumer::command_line::bench::{self, BenchArgs};
 use consumer::command_line::dead_letters::{self, DeadLettersArgs};
 use consumer::compact::args::{CompactArgs, FilesArgs};
-use consumer::compact::run::{self as compaction, Failure};
+use consumer::compact::run as compaction;
 use consumer::run::run;
 use tokio::runtime::{Builder, Runtime};
 
@@ -22,12 +25,14 @@ const END_PATIENCE: Duration = Duration::from_millis(500);
 type Outcome = Result<(), (u8, anyhow::Error)>;
 
 fn main() -> ExitCode {
+    share_pools();
     install_crypto_provider();
     let outcome = match command_line() {
         Ok(Command::Run(args)) => start(&args),
         Ok(Command::DeadLetters(args)) => look_at_dead_letters(&args),
         Ok(Command::Compact(args)) => compact(&args),
         Ok(Command::Files(args)) => files(&args),
+        Ok(Command::Bench(args)) => measure(&args),
         Err(error) => {
             // There is nobody to tell if this cannot be printed.
             let _ = error.print();
@@ -45,7 +50,7 @@ fn main() -> ExitCode {
 
 fn start(args: &Args) -> Outcome {
     args.check().map_err(bad_input)?;
-    args.schema_registry().map_err(bad_input)?;
+    args.registry.settings().map_err(bad_input)?;
     let kafka = args.kafka.load().map_err(bad_input)?;
     args.telemetry.install().map_err(failed)?;
     args.crash_points.install();
@@ -64,8 +69,7 @@ fn look_at_dead_letters(args: &DeadLettersArgs) -> Outcome {
     let said =
         said.map_err(|error| if error.is_input() { bad_input(error) } else { failed(error) })?;
     if !said.is_empty() {
-        // Whoever reads only the beginning closes the pipe: no failure of ours.
-        let _ = writeln!(io::stdout(), "{said}");
+        print(&said);
     }
     Ok(())
 }
@@ -78,6 +82,20 @@ fn compact(args: &CompactArgs) -> Outcome {
 
 fn files(args: &FilesArgs) -> Outcome {
     runtime()?.block_on(compaction::files(args)).map_err(status)
+}
+
+fn measure(args: &BenchArgs) -> Outcome {
+    args.telemetry.install().map_err(failed)?;
+    let runtime = runtime()?;
+    let said = runtime.block_on(bench::carry_out(args));
+    runtime.shutdown_timeout(END_PATIENCE);
+    print(&said.map_err(status)?);
+    Ok(())
+}
+
+fn print(text: &str) {
+    // Whoever reads only the beginning closes the pipe: no failure of ours.
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 fn status(failure: Failure) -> (u8, anyhow::Error) {

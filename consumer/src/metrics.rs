@@ -32,6 +32,22 @@ pub struct ClassLabel {
     class: &'static str,
 }
 
+impl PartitionLabels {
+    fn of(partition: &TopicPartition) -> Self {
+        Self { topic: partition.topic().to_owned(), partition: partition.partition() }
+    }
+}
+
+/// What was counted of one partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LaneCounts {
+    pub records: u64,
+    /// Of keys, values and headers.
+    pub bytes: u64,
+    pub stored_bytes: u64,
+    pub unparsed: u64,
+}
+
 type PerPartition = Family<PartitionLabels, Counter>;
 
 /// All metrics of one consumer process. Clones count the same.
@@ -176,8 +192,7 @@ impl ConsumerMetrics {
 
     /// The series of what a lane refuses, from 0.
     pub fn refusals(&self, partition: &TopicPartition) -> RefusalMetrics {
-        let topic = partition.topic().to_owned();
-        let labels = PartitionLabels { topic, partition: partition.partition() };
+        let labels = PartitionLabels::of(partition);
         let (refused_ratio, paused) = (self.refused_ratio.clone(), self.paused.clone());
         let metrics = RefusalMetrics { refused_ratio, paused, labels };
         metrics.set(0.0, false);
@@ -186,16 +201,33 @@ impl ConsumerMetrics {
 
     /// Counts attempts to use the sink that are repeated.
     pub fn retries(&self, partition: &TopicPartition) -> Counter {
-        let topic = partition.topic().to_owned();
-        let labels = PartitionLabels { topic, partition: partition.partition() };
+        let labels = PartitionLabels::of(partition);
         self.lanes.retries.get_or_create_owned(&labels)
+    }
+
+    /// The offset below which everything of a partition is stored; `None` unless it is open.
+    pub fn stored(&self, partition: &TopicPartition) -> Option<u64> {
+        let labels = PartitionLabels::of(partition);
+        let stored = self.lanes.stored.get(&labels)?.get();
+        u64::try_from(stored).ok()
+    }
+
+    /// What was counted of a partition while it was open.
+    pub fn counts(&self, partition: &TopicPartition) -> LaneCounts {
+        let labels = PartitionLabels::of(partition);
+        let count = |family: &PerPartition| family.get(&labels).map_or(0, |counter| counter.get());
+        LaneCounts {
+            records: count(&self.lanes.records),
+            bytes: count(&self.lanes.bytes),
+            stored_bytes: count(&self.lanes.stored_bytes),
+            unparsed: count(&self.lanes.unparsed),
+        }
     }
 
     /// The series of a partition, from 0.
     pub fn lane(&self, partition: &TopicPartition) -> LaneMetrics {
         let families = self.lanes.clone();
-        let topic = partition.topic().to_owned();
-        let labels = PartitionLabels { topic, partition: partition.partition() };
+        let labels = PartitionLabels::of(partition);
         let counter = |family: &PerPartition| family.get_or_create_owned(&labels);
         LaneMetrics {
             records: counter(&families.records),

@@ -24,9 +24,14 @@ const OVERHEAD_BYTES: usize = std::mem::size_of::<RawRecord>();
 impl RawRecord {
     /// Bytes that the record holds in memory, counted against the byte budget.
     pub fn size(&self) -> usize {
+        OVERHEAD_BYTES + self.content_bytes()
+    }
+
+    /// Bytes of key, value and headers.
+    pub fn content_bytes(&self) -> usize {
         let bytes = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
         let headers = self.headers.iter().map(|(name, value)| name.len() + bytes(value));
-        OVERHEAD_BYTES + bytes(&self.key) + bytes(&self.value) + headers.sum::<usize>()
+        bytes(&self.key) + bytes(&self.value) + headers.sum::<usize>()
     }
 }
 

@@ -35,9 +35,22 @@ const TOPICS_TICKS: u32 = 5;
 /// # Errors
 /// If it cannot start, loses the controller topic, or cannot release everything within the grace period.
 pub async fn run(args: &Args, kafka: KafkaConfig, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let clock = Clock;
     let mut metrics = Metrics::new("consumer");
     let consumer_metrics = ConsumerMetrics::declare(&mut metrics);
+    run_counted(args, kafka, shutdown, (metrics, consumer_metrics)).await
+}
+
+/// The same, with metrics that somebody else looks at, too.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_counted(
+    args: &Args,
+    kafka: KafkaConfig,
+    shutdown: &Shutdown,
+    (metrics, consumer_metrics): (Metrics, ConsumerMetrics),
+) -> anyhow::Result<()> {
+    let clock = Clock;
     let (readiness, ready) = watch::channel(Readiness::not_ready("it is starting"));
     let server = HttpServer::start(args.listen, Arc::new(metrics), ready, axum::Router::new());
     let server = server.await?;

@@ -46,9 +46,9 @@ use crate::volume::{Found, Volume, log_found};
 const TOPICS_PATIENCE: Duration = Duration::from_secs(30);
 const TOPICS_POLL: Duration = Duration::from_millis(500);
 /// What the client may hold of each partition, besides what is counted against the budget.
-const FETCH_BOUNDS: FetchBounds = FetchBounds {
-    partition_queue_bytes: 1 << 20,
-    partition_fetch_bytes: 512 << 10,
+pub(crate) const FETCH_BOUNDS: FetchBounds = FetchBounds {
+    partition_queue_bytes: 256 << 10,
+    partition_fetch_bytes: 256 << 10,
     fetch_bytes: 4 << 20,
 };
 const SEVEN_DAYS_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -83,7 +83,7 @@ impl Process<'_> {
         let process_started_ms = self.clock.timestamp().0;
         let clients = self.clients();
         if args.by_hand {
-            self.ensure_topics(&clients).await?;
+            ensure_own_topics(&clients, &args.names.topics(), args.consumer).await?;
         }
         let rng = ChaCha8Rng::from_rng(&mut self.rng);
         let name = &clients.names().client_id;
@@ -128,41 +128,13 @@ impl Process<'_> {
         let events = TopicPartition::new(&self.args.names.topics().events, 0);
         let end = context.fetcher.log_range(&events).await?.end;
         let generation = generation.unwrap_or_default();
-        Ok(Some(ByHand::new(generation, Sequence(end), self.args.reading())))
+        Ok(Some(ByHand::new(generation, Sequence(end), self.args.reading.reading())))
     }
 
     fn clients(&self) -> KafkaClients {
         let client_id = format!("stowage-consumer-{}", self.args.consumer);
         let names = ClientNames { client_id, group: self.args.group.group_id.clone() };
         KafkaClients::new(self.kafka.clone(), names, self.metrics.kafka.clone())
-    }
-
-    /// Led by hand nobody else may have made the topics.
-    async fn ensure_topics(&self, clients: &KafkaClients) -> anyhow::Result<()> {
-        let args = self.args;
-        let admin = TopicAdmin::connect(clients).await?;
-        let names = args.names.topics();
-        let ours = [
-            (names.controller, args.consumer + 1, true),
-            (names.events, 1, true),
-            (names.dead_letter, 1, false),
-        ];
-        for (name, partitions, is_log) in ours {
-            let settings = if is_log {
-                vec![
-                    Setting::exactly("cleanup.policy", "delete"),
-                    Setting::at_least("retention.ms", SEVEN_DAYS_MS),
-                    Setting::at_least("retention.bytes", -1),
-                ]
-            } else {
-                vec![]
-            };
-            let ensured = admin.ensure_topic(&TopicSpec { name, partitions, settings }).await?;
-            for wrong in ensured.wrong_settings {
-                warn!(%wrong, "a topic of ours is set up wrongly");
-            }
-        }
-        Ok(())
     }
 
     /// The ids of the cluster and of the controller topic, once Kafka and our topics are there.
@@ -217,8 +189,8 @@ impl Process<'_> {
     }
 
     async fn tables(&mut self, owner: Owner) -> anyhow::Result<Tables> {
-        let (url, compression) = (self.args.sink_url.clone(), self.args.compression);
-        let store_options = self.args.store_options()?;
+        let (url, compression) = (self.args.store.sink_url.clone(), self.args.flow.compression);
+        let store_options = self.args.store.options()?;
         let options = SinkOptions { url, store_options, compression, owner };
         Ok(Tables::start(options, ChaCha8Rng::from_rng(&mut self.rng)).await?)
     }
@@ -285,19 +257,50 @@ impl Process<'_> {
         let cores = available_parallelism().map_or(1, usize::from);
         Ok(LaneContext {
             clock: self.clock,
-            limits: args.limits(),
+            limits: args.flow.limits(),
             controller_topic_id,
             fetcher: Fetcher::start(clients, FETCH_BOUNDS)?,
             wire: Arc::new(wire),
             tables,
-            registry: SchemaRegistry::new(args.schema_registry()?)?,
+            registry: SchemaRegistry::new(args.registry.settings()?)?,
             committer,
             dead_letters: DeadLetters::start(clients, args.names.topics().dead_letter, consumer)?,
             events,
-            budget: SharedBudget::new(args.buffer_bytes),
+            budget: SharedBudget::new(args.flow.buffer_bytes),
             decoders: Semaphore::new(cores),
             metrics,
             rng: Mutex::new(ChaCha8Rng::from_rng(&mut self.rng)),
         })
     }
+}
+
+/// Led by hand nobody else may have made the topics.
+pub(crate) async fn ensure_own_topics(
+    clients: &KafkaClients,
+    names: &TopicNames,
+    consumer: u32,
+) -> anyhow::Result<()> {
+    let admin = TopicAdmin::connect(clients).await?;
+    let ours = [
+        (&names.controller, consumer + 1, true),
+        (&names.events, 1, true),
+        (&names.dead_letter, 1, false),
+    ];
+    for (name, partitions, is_log) in ours {
+        let settings = if is_log {
+            vec![
+                Setting::exactly("cleanup.policy", "delete"),
+                Setting::at_least("retention.ms", SEVEN_DAYS_MS),
+                Setting::at_least("retention.bytes", -1),
+            ]
+        } else {
+            vec![]
+        };
+        let ensured =
+            admin.ensure_topic(&TopicSpec { name: name.clone(), partitions, settings }).await?;
+        for wrong in ensured.wrong_settings {
+            warn!(%wrong, "a topic of ours is set up wrongly");
+        }
+    }
+    Ok(())
 }

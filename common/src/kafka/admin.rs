@@ -58,6 +58,12 @@ pub enum AdminError {
         #[source]
         source: KafkaCause,
     },
+    #[error("failed to delete the topic {topic}")]
+    Delete {
+        topic: String,
+        #[source]
+        source: KafkaCause,
+    },
     #[error("the topic {topic} is not known with {partitions} partitions after {} s", KNOWN_TIMEOUT.as_secs())]
     Unknown { topic: String, partitions: u32 },
 }
@@ -137,6 +143,17 @@ impl TopicAdmin {
             Ok(known) => known,
             Err(_) => Err(AdminError::Unknown { topic: topic.into(), partitions }),
         }
+    }
+
+    /// Deletes a topic; one that is not there is as wanted.
+    ///
+    /// # Errors
+    /// If a broker does not answer or refuses.
+    pub async fn delete_topic(&self, topic: &str) -> Result<(), AdminError> {
+        let deleted = self.admin.delete_topics(&[topic], &options()).await;
+        outcome(deleted, RDKafkaErrorCode::UnknownTopicOrPartition)
+            .map(drop)
+            .map_err(|source| AdminError::Delete { topic: topic.into(), source })
     }
 
     /// How many partitions with a leader a topic has, nothing if it does not exist. Asking as a

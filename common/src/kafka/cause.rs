@@ -15,6 +15,11 @@ impl KafkaCause {
         Self(error)
     }
 
+    /// What a record's place in a partition says instead of a record.
+    pub fn of(code: RDKafkaErrorCode) -> Self {
+        Self(KafkaError::MessageConsumption(code))
+    }
+
     pub fn code(&self) -> Option<RDKafkaErrorCode> {
         match &self.0 {
             KafkaError::AdminOp(code) => Some(*code),

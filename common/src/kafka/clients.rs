@@ -246,7 +246,8 @@ impl KafkaClients {
         settings.set("auto.offset.reset", "error");
         settings.set("enable.partition.eof", "false");
         settings.set("fetch.error.backoff.ms", "100");
-        settings.set("fetch.queue.backoff.ms", "50");
+        // A full queue is empty again after milliseconds.
+        settings.set("fetch.queue.backoff.ms", "2");
         settings.set("topic.metadata.refresh.interval.ms", "5000");
         settings
     }

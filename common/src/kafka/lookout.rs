@@ -16,7 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, StreamConsumer}
 use rdkafka::producer::{BaseProducer, FutureProducer, Producer, ProducerContext};
 use tracing::debug;
 
-use crate::kafka::native::add_brokers;
+use crate::native::kafka::add_brokers;
 
 /// Between two looks at clients of which one may have lost its brokers.
 const TROUBLED_INTERVAL: Duration = Duration::from_secs(1);

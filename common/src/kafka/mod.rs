@@ -4,7 +4,6 @@ pub mod config;
 pub mod config_file;
 pub mod security;
 pub mod cause;
-pub mod native;
 pub(crate) mod lookout;
 pub mod client_events;
 pub mod clients;

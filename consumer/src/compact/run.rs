@@ -11,17 +11,9 @@ use serde_json::json;
 use super::args::{CompactArgs, FilesArgs, LakeArgs};
 use super::compactor::Compactor;
 use super::lake::{CompactError, TableFile, TableLake};
+use crate::command_line::Failure;
 use crate::sink::parquet::Nonces;
 use crate::sink::store::Store;
-
-/// Why a command was not carried out, and with it the status of the process.
-#[derive(Debug)]
-pub enum Failure {
-    /// What was asked for cannot be: status 2.
-    Input(anyhow::Error),
-    /// It could not be done: status 1.
-    Run(anyhow::Error),
-}
 
 impl From<CompactError> for Failure {
     fn from(error: CompactError) -> Self {

@@ -34,6 +34,14 @@ pub enum Step {
     Finish,
 }
 
+/// What was taken of what came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub records: u64,
+    /// Of keys, values and headers.
+    pub bytes: u64,
+}
+
 /// What of one partition is under way.
 #[derive(Debug)]
 pub struct Flow {
@@ -78,14 +86,23 @@ impl Flow {
         !self.stopping && !self.batch.is_full(self.limits.batch)
     }
 
-    /// Takes a record, unless it was taken before or another owner stored it.
-    pub fn take(&mut self, record: RawRecord, now: Moment) -> bool {
-        let is_new = record.offset >= self.read_to && !self.stopping;
-        if is_new {
-            self.read_to = record.offset + 1;
-            self.batch.push(record, now);
+    /// Takes the records, in the order of their offsets, that were not taken before and that no
+    /// other owner stored.
+    pub fn take(&mut self, mut records: Vec<RawRecord>, now: Moment) -> Taken {
+        if self.stopping {
+            return Taken::default();
         }
-        is_new
+        let known = records.partition_point(|record| record.offset < self.read_to);
+        records.drain(..known);
+        if let Some(last) = records.last() {
+            self.read_to = last.offset + 1;
+        }
+        let taken = Taken {
+            records: records.len() as u64,
+            bytes: records.iter().map(|record| record.content_bytes() as u64).sum(),
+        };
+        self.batch.extend(records, now);
+        taken
     }
 
     pub fn decoded(&mut self, addition: Addition) {
@@ -313,10 +330,11 @@ mod tests {
                 match what {
                     0..=2 if driver.flow.wants_records() => {
                         let now = driver.now;
-                        if driver.flow.take(record(next), now) {
+                        if driver.flow.take(vec![record(next)], now).records == 1 {
                             driver.taken.push(next);
                         }
-                        prop_assert!(!driver.flow.take(record(next), now), "taken twice");
+                        let again = driver.flow.take(vec![record(next)], now);
+                            prop_assert_eq!(again, Taken::default(), "taken twice");
                         next += 1;
                     }
                     3 => driver.finish_decoding(),
@@ -349,7 +367,7 @@ mod tests {
     #[test]
     fn a_lonely_record_is_decoded_and_stored_in_time() {
         let mut driver = Driver::new();
-        driver.flow.take(record(0), driver.now);
+        driver.flow.take(vec![record(0)], driver.now);
         for (seconds, is_decoding, is_writing) in
             [(0, false, false), (1, true, false), (3, false, true)]
         {
@@ -371,7 +389,7 @@ mod tests {
         assert!(!driver.flow.waits_for_sink(false), "nothing is being stored");
         let wait_for_object = |driver: &mut Driver| {
             for offset in driver.flow.read_to()..driver.flow.read_to() + 200 {
-                driver.flow.take(record(offset), driver.now);
+                driver.flow.take(vec![record(offset)], driver.now);
             }
             driver.advance();
             driver.finish_decoding();
@@ -390,7 +408,7 @@ mod tests {
     #[test]
     fn an_early_close_stores_what_was_only_gathered() {
         let mut driver = Driver::new();
-        driver.flow.take(record(0), driver.now);
+        driver.flow.take(vec![record(0)], driver.now);
         driver.flow.close_early();
         driver.advance();
         driver.finish_decoding();

@@ -12,7 +12,7 @@ use common::position::Position;
 use futures::{Stream, StreamExt as _};
 use tokio::time::sleep;
 
-use super::flow::{Flow, Step};
+use super::flow::{Flow, Step, Taken};
 use super::open::OpenLane;
 use super::work::{BatchDecoder, DecodeError, Decoded, Written, write};
 use super::{Lane, Order};
@@ -27,8 +27,6 @@ use crate::ownership::Event;
 use crate::refusal::Refusal;
 use crate::sink::{SinkError, Stored, Writer};
 
-/// Answers of Kafka that are taken at once.
-const CHUNK: usize = 256;
 /// How long a lane that stops may go without any progress.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -129,7 +127,7 @@ impl<'a> Reader<'a> {
 
     pub(super) async fn read(mut self) -> Ending {
         let queue = self.queue.take().expect("a reader begins with a queue");
-        let mut answers = queue.answers().ready_chunks(CHUNK);
+        let mut answers = queue.answers();
         loop {
             if let Some(ending) = self.advance() {
                 return ending;
@@ -243,13 +241,11 @@ impl<'a> Reader<'a> {
         let mut failure = None;
         for answer in answers {
             match answer {
-                Gathered::Record(record) => {
-                    let bytes = record.size();
-                    if self.flow.take(record, now) {
-                        tally.read(bytes);
-                        self.metrics.records.inc();
-                        self.metrics.bytes.inc_by(bytes as u64);
-                    }
+                Gathered::Records(records) => {
+                    let Taken { records, bytes } = self.flow.take(records, now);
+                    tally.read(records, bytes);
+                    self.metrics.records.inc_by(records);
+                    self.metrics.bytes.inc_by(bytes);
                 }
                 Gathered::End => tally.high_watermark = Some(self.flow.read_to()),
                 Gathered::Gone => {

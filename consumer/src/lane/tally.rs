@@ -48,9 +48,10 @@ pub struct Work {
 }
 
 impl Tally {
-    pub fn read(&mut self, bytes: usize) {
-        self.records += 1;
-        self.bytes += bytes as u64;
+    /// Counts records, and the bytes of their keys, values and headers.
+    pub fn read(&mut self, records: u64, bytes: u64) {
+        self.records += records;
+        self.bytes += bytes;
     }
 
     /// Counts time in which records were decoded or stored.
@@ -111,8 +112,8 @@ mod tests {
     #[test]
     fn a_report_counts_since_the_last_one() {
         let mut tally = Tally { rows_stored: 7, ..Tally::default() };
-        tally.read(10);
-        tally.read(5);
+        tally.read(1, 10);
+        tally.read(1, 5);
         tally.worked(Duration::from_millis(3));
         assert_eq!(tally.stored_at(Timestamp(900), Some(400)), Some(500));
         assert_eq!(tally.stored_at(Timestamp(900), Some(700)), Some(200));

@@ -79,7 +79,7 @@ impl BatchDecoder {
         records: Vec<RawRecord>,
         began_at: Moment,
     ) -> Result<Decoded, DecodeError> {
-        let records: Arc<[RawRecord]> = records.into();
+        let records = Arc::new(records);
         let mut backoff = self.context.backoff();
         let note = |retries| {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +103,7 @@ impl BatchDecoder {
 
     async fn try_decode(
         &self,
-        records: &Arc<[RawRecord]>,
+        records: &Arc<Vec<RawRecord>>,
         began_at: Moment,
     ) -> Result<Decoded, DecodeError> {
         let unknown = self.decoder.unknown_schemas(records);

@@ -65,7 +65,7 @@ impl PartitionWriter {
             RawRecord { offset, timestamp_ms, value, ..RawRecord::default() }
         };
         let (from, to) = (self.end, self.end + count);
-        let records: Arc<[RawRecord]> = (from..to).map(record).collect();
+        let records = Arc::new((from..to).map(record).collect::<Vec<_>>());
         let decoded = self.table.decode(&self.decoder, records).await.unwrap();
         let rows = vec![decoded.rows.batch];
         let batch = SealedBatch { from, to, leader_epoch: None, rows, schema: decoded.schema };

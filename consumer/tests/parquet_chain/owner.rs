@@ -103,7 +103,7 @@ pub(crate) fn lapsed() -> LeaseWatch {
 }
 
 /// One JSON record per offset.
-pub(crate) fn records(offsets: impl IntoIterator<Item = u64>) -> Arc<[RawRecord]> {
+pub(crate) fn records(offsets: impl IntoIterator<Item = u64>) -> Arc<Vec<RawRecord>> {
     let record = |offset| RawRecord {
         offset,
         timestamp_ms: Some(1_700_000_000_000),
@@ -111,7 +111,7 @@ pub(crate) fn records(offsets: impl IntoIterator<Item = u64>) -> Arc<[RawRecord]
         leader_epoch: Some(4),
         ..RawRecord::default()
     };
-    offsets.into_iter().map(record).collect()
+    Arc::new(offsets.into_iter().map(record).collect())
 }
 
 /// The batch of `offsets` behind `from`; nothing between them was ever committed to the log.

@@ -10,6 +10,8 @@ use common::rate::BytesPerSecond;
 
 use crate::chaos::run::{ChaosPlan, Mix};
 use crate::demo::run::DemoPlan;
+use crate::load::order::OrderFormat;
+use crate::load::preload::PreloadPlan;
 use crate::load::produce::LoadPlan;
 use crate::load::shape::{RatePlan, Shape};
 use crate::reaction::ReactionPlan;
@@ -30,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Produce records at set rates; ends with a JSON summary, and status 1 if any was not acknowledged
     Load(LoadArgs),
+    /// Produce a set number of records as fast as they go: what benchmarks read
+    Preload(PreloadArgs),
     /// Compare topics with the lake; ends with status 1 if anything was lost, doubled or changed
     Verify(VerifyArgs),
     /// Print how long records took from their production to the lake
@@ -94,6 +98,36 @@ pub struct LoadArgs {
     /// Send the lines of this file as they are, from the start again when it ends
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct PreloadArgs {
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+
+    /// Topic to write to; it is created if it is not there
+    #[arg(long)]
+    pub topic: String,
+
+    /// Partitions to write to in turn
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub partitions: u32,
+
+    /// Records to write
+    #[arg(long, default_value_t = 2_000_000)]
+    pub records: u64,
+
+    /// How they are written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: OrderFormat,
+
+    /// Equal seeds give equal records
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+
+    /// Length of the text in each record at least; 0 gives records of about 300 bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub note_bytes: usize,
 }
 
 /// Where the lake is.
@@ -301,6 +335,19 @@ impl LoadArgs {
             },
             record_bytes: usize::try_from(self.record_bytes).expect("32 bits fit"),
             input: self.input.clone(),
+        }
+    }
+}
+
+impl PreloadArgs {
+    pub fn plan(&self) -> PreloadPlan {
+        PreloadPlan {
+            topic: self.topic.clone(),
+            partitions: self.partitions,
+            records: self.records,
+            format: self.format,
+            seed: self.seed,
+            note_bytes: self.note_bytes,
         }
     }
 }

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clients::create_topic;
 use crate::harness::system::{System, SystemPlan};
-use crate::load::produce::{Load, LoadError, LoadPlan, Summary};
+use crate::load::produce::{Load, LoadPlan, Summary};
+use crate::load::sender::LoadError;
 use crate::load::shape::{RatePlan, Shape};
 
 /// Bytes per second that one consumer sustains here: little, so that the load costs little.

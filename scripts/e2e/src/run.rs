@@ -13,13 +13,15 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::args::{
-    ChaosArgs, Cli, Command, DemoArgs, LakeArgs, LatencyArgs, LoadArgs, ReactionArgs, VerifyArgs,
+    ChaosArgs, Cli, Command, DemoArgs, LakeArgs, LatencyArgs, LoadArgs, PreloadArgs, ReactionArgs,
+    VerifyArgs,
 };
 use crate::chaos;
 use crate::clients::create_topic;
 use crate::demo;
 use crate::lake::store::Lake;
 use crate::latency;
+use crate::load::preload;
 use crate::load::produce::Load;
 use crate::load::replay::Replay;
 use crate::reaction;
@@ -58,6 +60,7 @@ pub fn run(cli: &Cli) -> Outcome {
     cli.telemetry.install().or_failed()?;
     match &cli.command {
         Command::Load(args) => load(args),
+        Command::Preload(args) => preload(args),
         Command::Verify(args) => verify(args),
         Command::Latency(args) => print_latency(args),
         Command::Demo(args) => demo(args),
@@ -74,6 +77,14 @@ fn load(args: &LoadArgs) -> Outcome {
     let summary = load.run(Clock, &shutdown).or_failed()?;
     print(&serde_json::to_string(&summary).or_failed()?)?;
     Ok(status(summary.is_complete()))
+}
+
+fn preload(args: &PreloadArgs) -> Outcome {
+    let kafka = args.kafka.load().or_bad_input()?;
+    create_topic(&kafka, &args.topic, args.partitions).or_failed()?;
+    let preloaded = preload::preload(&kafka, &args.plan()).or_failed()?;
+    print(&serde_json::to_string(&preloaded).or_failed()?)?;
+    Ok(status(preloaded.failed == 0))
 }
 
 fn verify(args: &VerifyArgs) -> Outcome {

@@ -182,8 +182,8 @@ async fn store(root: &std::path::Path, format: &str, records: &[Owned]) -> Vec<O
     let decoder = Decoder::new(&source, partition, topic_id, &Arc::default()).unwrap();
     let (mut from, mut letters) = (0, Vec::new());
     for batch in records.chunks(BATCH) {
-        let raw: Arc<[RawRecord]> = batch.iter().map(raw).collect();
-        let decoded = table.decode(&decoder, raw).await.unwrap();
+        let raw: Vec<RawRecord> = batch.iter().map(raw).collect();
+        let decoded = table.decode(&decoder, Arc::new(raw)).await.unwrap();
         letters.extend(decoded.rows.dead_letters.iter().map(|dead| letter(&batch[dead.index])));
         let to = batch.last().unwrap().offset + 1;
         let rows = vec![decoded.rows.batch];

@@ -99,18 +99,24 @@ impl DeadLetterTopic {
         let queue = self.fetcher.open(&partition, range.start).map_err(TopicError::Read)?;
         let mut answers = queue.answers();
         loop {
-            let answer = timeout(PATIENCE, answers.next()).await;
-            match answer.map_err(|_| TopicError::Silent { partition: partition.clone() })? {
-                Some(Gathered::Record(record)) => {
-                    let is_last = record.offset + 1 >= range.end;
-                    let is_new = record.offset < range.end;
-                    if is_new && take(record).await?.is_break() || is_last {
-                        return Ok(());
+            let gathered = timeout(PATIENCE, answers.next()).await;
+            let gathered =
+                gathered.map_err(|_| TopicError::Silent { partition: partition.clone() })?;
+            for answer in gathered.unwrap_or_default() {
+                match answer {
+                    Gathered::Records(records) => {
+                        for record in records {
+                            let is_last = record.offset + 1 >= range.end;
+                            let is_new = record.offset < range.end;
+                            if is_new && take(record).await?.is_break() || is_last {
+                                return Ok(());
+                            }
+                        }
                     }
+                    Gathered::End => return Ok(()),
+                    Gathered::Gone => return Err(TopicError::Gone { partition }.into()),
+                    Gathered::Failed(error) => return Err(TopicError::Read(error).into()),
                 }
-                Some(Gathered::End) | None => return Ok(()),
-                Some(Gathered::Gone) => return Err(TopicError::Gone { partition }.into()),
-                Some(Gathered::Failed(error)) => return Err(TopicError::Read(error).into()),
             }
         }
     }

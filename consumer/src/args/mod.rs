@@ -1,9 +1,13 @@
 //! IO. The flags of the consumer, each with its twin in the environment, checked once.
 
+mod flow;
+mod reading;
+mod store;
+
 use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
@@ -11,24 +15,18 @@ use clap::{CommandFactory, Parser, Subcommand};
 use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs, with_run};
 use common::crash_point::CrashPointArgs;
 use common::identity::ConsumerId;
-use common::messages::format::FORMATS;
+use common::messages::format::FormatError;
 use common::messages::service::SINKS;
-use common::settings::{Settings, SettingsFileError, read_settings};
 use thiserror::Error;
-use url::Url;
 
-use crate::batch::BatchLimits;
-use crate::by_hand::Reading;
+use crate::command_line::bench::BenchArgs;
 use crate::command_line::dead_letters::DeadLettersArgs;
 use crate::compact::args::{CompactArgs, FilesArgs};
-use crate::lane::flow::FlowLimits;
-use crate::object::Rotation;
-use crate::schema_registry::settings::RegistrySettings;
-use crate::sink::parquet::Compression;
-use crate::sink::store::is_option;
 
-/// What variables of the environment that concern stores begin with.
-const STORE_VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+pub use flow::FlowArgs;
+pub use reading::ReadingArgs;
+pub(crate) use store::store_options;
+pub use store::{RegistryArgs, StoreArgs};
 
 /// Reads the partitions that it is told to, and stores their records
 #[derive(Debug, Parser)]
@@ -48,6 +46,8 @@ pub enum Command {
     Compact(CompactArgs),
     /// Prints the files that hold a table now
     Files(FilesArgs),
+    /// Measures what it costs to read a topic and to store its records, on this machine
+    Bench(Box<BenchArgs>),
 }
 
 /// What a consumer runs with.
@@ -73,65 +73,18 @@ pub struct Args {
     #[command(flatten)]
     pub names: NameArgs,
 
-    /// Where tables are: `file:///FOLDER` (or s3://, gs://, az://); without it only `discard` works
-    #[arg(long, env, hide_env_values = true, value_name = "URL")]
-    pub sink_url: Option<Url>,
+    #[command(flatten)]
+    pub store: StoreArgs,
 
-    /// File with settings of the store behind --sink-url, a `key=value` a line, in object_store's words
-    /// (aws_region, aws_endpoint, …); `aws_secret_access_key.file=PATH` reads a secret from a file.
-    /// Variables of the environment that begin with AWS_, GOOGLE_ or AZURE_ count, too; the file wins
-    #[arg(long, env, hide_env_values = true, value_name = "FILE", requires = "sink_url")]
-    pub sink_config: Option<PathBuf>,
-
-    /// Schema registry of the records that name their schemas by id
-    #[arg(long, env, hide_env_values = true, value_name = "URL")]
-    pub schema_registry_url: Option<Url>,
-
-    /// File with settings of the schema registry, a `key=value` a line, in the words of Confluent's clients:
-    /// basic.auth.user.info, bearer.auth.token, ssl.ca.location, ssl.certificate.location, ssl.key.location;
-    /// `KEY.file=PATH` reads a secret from a file
-    #[arg(
-        long,
-        env,
-        hide_env_values = true,
-        value_name = "FILE",
-        requires = "schema_registry_url"
-    )]
-    pub schema_registry_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
 
     /// Folder for the consumer's state; without it each start is like the first
     #[arg(long, env, hide_env_values = true, value_name = "FOLDER")]
     pub state_dir: Option<PathBuf>,
 
-    /// Bytes of records that are decoded together at most
-    #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 5_000_000,
-          value_parser = RangedU64ValueParser::<usize>::new().range(1_000..=500_000_000))]
-    pub batch_bytes: usize,
-
-    /// Seconds that a record waits for others before it is decoded
-    #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 1.0,
-          value_parser = parse_seconds)]
-    pub wait_time_secs: f64,
-
-    /// Bytes of rows in memory at which an object is stored
-    #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 64 << 20,
-          value_parser = RangedU64ValueParser::<usize>::new().range(1_000..))]
-    pub rotation_bytes: usize,
-
-    /// Seconds after which an object is stored, counted from the reading of its first record
-    #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 5.0,
-          value_parser = parse_seconds)]
-    pub rotation_secs: f64,
-
-    /// Bytes of records and rows that all partitions hold together; beyond it the largest object is
-    /// stored early, and reading waits
-    #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 32 << 20,
-          value_parser = RangedU64ValueParser::<usize>::new().range(1_000_000..))]
-    pub buffer_bytes: usize,
-
-    /// Compression of the objects, `zstd` or `snappy`
-    #[arg(long, env, hide_env_values = true, value_name = "NAME", default_value = "zstd")]
-    pub compression: Compression,
+    #[command(flatten)]
+    pub flow: FlowArgs,
 
     /// Seconds for which the lease lasts from the sending of an acknowledged heartbeat
     #[arg(long, env, hide_env_values = true, value_name = "SECONDS", default_value_t = 10.0,
@@ -173,15 +126,8 @@ pub struct Args {
     #[arg(long, env, hide_env_values = true)]
     pub by_hand: bool,
 
-    /// Format of the records that are read by hand, `json` or `bytes`
-    #[arg(long, env, hide_env_values = true, value_name = "NAME", requires = "by_hand",
-          value_parser = FORMATS)]
-    pub format: Option<String>,
-
-    /// Sink of the records that are read by hand, `parquet` or `discard`
-    #[arg(long, env, hide_env_values = true, value_name = "NAME", requires = "by_hand",
-          value_parser = SINKS)]
-    pub sink: Option<String>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 
     /// Identity of the pod that this process runs in, from the downward API
     #[arg(long, env, hide_env_values = true, value_name = "UID")]
@@ -189,7 +135,7 @@ pub struct Args {
 }
 
 /// Flags that are well-formed, but not together.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Debug, Error)]
 pub enum ArgsError {
     #[error(
         "--margin-secs {margin} and two heartbeats of --heartbeat-secs {heartbeat} do not fit into --ttl-secs {ttl}"
@@ -197,6 +143,10 @@ pub enum ArgsError {
     LeaseTooShort { ttl: f64, margin: f64, heartbeat: f64 },
     #[error("--batch-bytes {batch} is more than half of --buffer-bytes {buffer}")]
     BufferTooSmall { batch: usize, buffer: usize },
+    #[error("--format, --sink and --format-option are for records that are read --by-hand")]
+    OnlyByHand,
+    #[error("the format cannot be read")]
+    Format(#[source] FormatError),
     #[error("--by-hand with the sink `parquet` needs --sink-url")]
     NoSinkUrl,
 }
@@ -219,6 +169,20 @@ pub fn program() -> clap::Command {
 }
 
 impl Args {
+    /// What a consumer runs with that people lead, and of whom nothing else is said.
+    ///
+    /// # Errors
+    /// If a variable of the environment is malformed.
+    pub fn by_hand(kafka: &KafkaArgs, consumer: u32) -> Result<Self, clap::Error> {
+        let number = consumer.to_string();
+        let servers = kafka.kafka_bootstrap_servers.as_str();
+        let words = ["consumer", "run", "--by-hand", "--consumer", number.as_str()];
+        let words = [&words[..], &["--kafka-bootstrap-servers", servers]].concat();
+        let program = Program::try_parse_from(words)?;
+        let Command::Run(args) = program.command else { unreachable!("`run` was said") };
+        Ok(Self { kafka: kafka.clone(), ..*args })
+    }
+
     /// # Errors
     /// If flags contradict each other.
     pub fn check(&self) -> Result<(), ArgsError> {
@@ -226,12 +190,13 @@ impl Args {
         if margin + 2.0 * heartbeat > ttl || heartbeat <= 0.0 {
             return Err(ArgsError::LeaseTooShort { ttl, margin, heartbeat });
         }
-        if self.batch_bytes > self.buffer_bytes / 2 {
-            let (batch, buffer) = (self.batch_bytes, self.buffer_bytes);
-            return Err(ArgsError::BufferTooSmall { batch, buffer });
+        self.flow.check()?;
+        if !self.by_hand && self.reading.is_given() {
+            return Err(ArgsError::OnlyByHand);
         }
-        let reads_parquet = self.by_hand && self.reading().sink == SINKS[0];
-        if reads_parquet && self.sink_url.is_none() {
+        self.reading.check().map_err(ArgsError::Format)?;
+        let reads_parquet = self.by_hand && self.reading.sink() == SINKS[0];
+        if reads_parquet && self.store.sink_url.is_none() {
             return Err(ArgsError::NoSinkUrl);
         }
         Ok(())
@@ -239,41 +204,6 @@ impl Args {
 
     pub fn id(&self) -> ConsumerId {
         ConsumerId(self.consumer)
-    }
-
-    pub fn limits(&self) -> FlowLimits {
-        let batch = BatchLimits { bytes: self.batch_bytes, wait: seconds(self.wait_time_secs) };
-        let rotation = Rotation { bytes: self.rotation_bytes, age: seconds(self.rotation_secs) };
-        FlowLimits { batch, rotation }
-    }
-
-    /// How records are read by hand.
-    pub fn reading(&self) -> Reading {
-        let or_default = |given: &Option<String>, known: &[&str]| {
-            given.clone().unwrap_or_else(|| known[0].to_owned())
-        };
-        Reading { format: or_default(&self.format, &FORMATS), sink: or_default(&self.sink, &SINKS) }
-    }
-
-    /// What the environment says of the store behind the sink's URL, and the file, which wins.
-    ///
-    /// # Errors
-    /// If the file cannot be read or understood.
-    pub fn store_options(&self) -> Result<Settings, SettingsFileError> {
-        store_options(self.sink_url.as_ref(), self.sink_config.as_deref())
-    }
-
-    /// How to reach the schema registry, if one was named.
-    ///
-    /// # Errors
-    /// If the file cannot be read or understood.
-    pub fn schema_registry(&self) -> anyhow::Result<Option<RegistrySettings>> {
-        let Some(url) = &self.schema_registry_url else { return Ok(None) };
-        let settings = match &self.schema_registry_config {
-            Some(file) => read_settings("schema registry", file, |_| None)?,
-            None => Settings::new(),
-        };
-        Ok(Some(RegistrySettings::new(url.clone(), &settings)?))
     }
 
     pub fn ttl(&self) -> Duration {
@@ -298,25 +228,6 @@ impl Args {
     }
 }
 
-/// What the environment says of the store at `url`, and the file, which wins.
-pub(crate) fn store_options(
-    url: Option<&Url>,
-    file: Option<&Path>,
-) -> Result<Settings, SettingsFileError> {
-    let Some(url) = url else { return Ok(Settings::new()) };
-    let given = env::vars_os().filter_map(|(key, value)| {
-        let (key, value) = (key.into_string().ok()?, value.into_string().ok()?);
-        let is_meant = STORE_VARIABLES.iter().any(|prefix| key.starts_with(prefix));
-        let key = key.to_ascii_lowercase();
-        (is_meant && is_option(url, &key)).then_some((key, value))
-    });
-    let mut options: Settings = given.collect();
-    if let Some(file) = file {
-        options.extend(read_settings("sink", file, |_| None)?);
-    }
-    Ok(options)
-}
-
 fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
@@ -329,6 +240,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::flow::FlowLimits;
 
     fn parsed(flags: &[&str]) -> Result<Args, String> {
         let needed = ["consumer", "--kafka-bootstrap-servers", "k:9092", "--consumer", "3"];
@@ -360,8 +272,8 @@ mod tests {
     #[test]
     fn the_defaults_fit_together() {
         let args = parsed(&[]).unwrap();
-        assert_eq!(args.check(), Ok(()));
-        assert_eq!((args.id(), args.limits()), (ConsumerId(3), FlowLimits::default()));
+        args.check().unwrap();
+        assert_eq!((args.id(), args.flow.limits()), (ConsumerId(3), FlowLimits::default()));
         assert_eq!(args.leaderless(), Some(Duration::from_secs(60)));
         assert_eq!(args.names.topics().controller, "data-engineering-controller");
     }
@@ -372,7 +284,10 @@ mod tests {
         assert!(refused(&["--ttl-secs", "4"]).contains("--ttl-secs 4"));
         assert!(refused(&["--buffer-bytes", "1000000"]).contains("--batch-bytes 5000000"));
         assert!(refused(&["--by-hand"]).contains("needs --sink-url"));
-        assert_eq!(parsed(&["--by-hand", "--sink", "discard"]).unwrap().check(), Ok(()));
+        parsed(&["--by-hand", "--sink", "discard"]).unwrap().check().unwrap();
+        assert!(refused(&["--format", "json"]).contains("--by-hand"));
+        let flags = ["--by-hand", "--sink", "discard", "--format-option", "schema=1"];
+        assert!(refused(&flags).contains("the format cannot be read"));
     }
 
     #[test]
@@ -382,7 +297,8 @@ mod tests {
             ["--compression", "gzip"],
             ["--sink-url", "nonsense"],
             ["--rotation-secs", "-1"],
-            ["--format", "json"],
+            ["--format", "xml"],
+            ["--format-option", "schema=@/no/such/file"],
         ] {
             assert!(parsed(&flags).is_err(), "{flags:?}");
         }
