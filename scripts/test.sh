@@ -234,6 +234,22 @@ real_tests() {
     "${command[@]}" -- --test-threads=2
 }
 
+# Packed twice, from the programs of the tests: equal bytes, and no more than a registry should have to hold.
+pack_images() {
+  local name
+  for name in one two; do scripts/images.sh --engine none --profile dev --output "$work/images/$name" || return; done
+  for name in monitor orchestrator consumer; do
+    cmp "$work/images/one/$name.tar" "$work/images/two/$name.tar" || return
+    [ "$(stat -c %s "$work/images/one/$name.tar")" -le 30000000 ] || { echo "the image of $name has more than 30 MB"; return 1; }
+  done
+  rm -rf "$work/images"
+}
+
+images() {
+  [ -z "$filter" ] || return 0
+  if [ "$quick" = 1 ]; then leave_out "images" "--quick"; else check "images" pack_images; fi
+}
+
 fuzz_targets() {
   local name="fuzz targets, 3 s each"
   [ -z "$filter" ] || return 0
@@ -258,6 +274,7 @@ main() {
   real_tests kafka "tests on real Kafka"
   real_tests s3 "tests on an S3 server"
   real_tests kubernetes "tests on real Kubernetes"
+  images
   fuzz_targets
   if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test is called, or has in its name: $filter"; fi
 }
