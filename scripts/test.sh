@@ -160,7 +160,7 @@ lint_python() {
   if tools=$(scripts/python.sh tools); then
     tools=${tools%/*}
     check "Python" "$tools/ruff" check --no-cache scripts
-    check "types of Python" "$tools/mypy" --strict --python-version 3.10 --cache-dir "$work/mypy" scripts/kubernetes/kubelet scripts/images/archive.py
+    check "types of Python" "$tools/mypy" --strict --python-version 3.10 --cache-dir "$work/mypy" scripts/kubernetes/kubelet scripts/images/archive.py scripts/bench/measure
   else
     leave_out "Python" "ruff and mypy could not be installed" 2
   fi
