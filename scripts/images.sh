@@ -56,7 +56,11 @@ find_engine() {
 
 build_with_engine() {
   local name image command=(build)
-  [ "$engine" != buildah ] || command=(build --layers)
+  # What is equal is to have the same digest, whenever it is built.
+  case $engine in
+    podman) command=(build --timestamp 0) ;;
+    buildah) command=(build --layers --timestamp 0) ;;
+  esac
   for name in $services; do
     image=$prefix/$name:$tag
     say "building $image with $engine"

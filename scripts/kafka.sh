@@ -41,21 +41,13 @@ Exit status: 0 done, 1 failed, 2 bad input.
 HELP
 }
 
-say() { printf 'kafka: %s\n' "$*" >&2; }
-die() { say "$@"; exit 1; }
-refuse() { say "$@"; say "see: scripts/kafka.sh --help"; exit 2; }
+me=kafka needs='a class, for example: tool TopicCommand --list'
+# shellcheck source=scripts/instance.sh
+. "$root/scripts/instance.sh"
 
-command=${1:-}
-[ $# -eq 0 ] || shift
-case $command in
-  -h | --help | help) usage; exit 0 ;;
-  up | status) [ $# -eq 0 ] || refuse "'$command' takes no argument, got '$1'" ;;
-  down) { [ $# -eq 0 ] || [ "$*" = --wipe ]; } || refuse "'down' takes nothing but --wipe, got '$*'" ;;
-  tool) [ $# -gt 0 ] || refuse "'tool' needs a class, for example: tool TopicCommand --list" ;;
-  '') refuse "a command is needed: up, down, status or tool" ;;
-  *) refuse "unknown command '$command'" ;;
-esac
-[ "$(uname -s)" = Linux ] || die "this script needs Linux; with a Kafka of your own set KAFKA_BOOTSTRAP_SERVERS=host:port"
+read_command 'up down! status tool+' "$@"
+shift
+need_linux "with a Kafka of your own set KAFKA_BOOTSTRAP_SERVERS=host:port"
 
 # shellcheck source=scripts/kafka/instance.sh
 . "$here/instance.sh"

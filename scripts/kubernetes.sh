@@ -41,20 +41,13 @@ Exit status: 0 done, 1 failed, 2 bad input.
 HELP
 }
 
-say() { printf 'kubernetes: %s\n' "$*" >&2; }
-die() { say "$@"; exit 1; }
-refuse() { say "$@"; say "see: scripts/kubernetes.sh --help"; exit 2; }
+me=kubernetes
+# shellcheck source=scripts/instance.sh
+. "$root/scripts/instance.sh"
 
-command=${1:-}
-[ $# -eq 0 ] || shift
-case $command in
-  -h | --help | help) usage; exit 0 ;;
-  up | status | build | ready) [ $# -eq 0 ] || refuse "'$command' takes no argument, got '$1'" ;;
-  down) { [ $# -eq 0 ] || [ "$*" = --wipe ]; } || refuse "'down' takes nothing but --wipe, got '$*'" ;;
-  '') refuse "a command is needed: up, down, status, build or ready" ;;
-  *) refuse "unknown command '$command'" ;;
-esac
-[ "$(uname -s)" = Linux ] || die "this script needs Linux"
+read_command 'up down! status build ready' "$@"
+shift
+need_linux ""
 
 # shellcheck source=scripts/kubernetes/instance.sh
 . "$here/instance.sh"

@@ -28,41 +28,20 @@ Exit status: 0 done, 1 failed, 2 bad input.
 HELP
 }
 
-say() { printf 'object-store: %s\n' "$*" >&2; }
-die() { say "$@"; exit 1; }
-refuse() { say "$@"; say "see: scripts/object-store.sh --help"; exit 2; }
+me=object-store
+# shellcheck source=scripts/instance.sh
+. "$root/scripts/instance.sh"
 
-command=${1:-}
-[ $# -eq 0 ] || shift
-case $command in
-  -h | --help | help) usage; exit 0 ;;
-  up | status) [ $# -eq 0 ] || refuse "'$command' takes no argument, got '$1'" ;;
-  down) { [ $# -eq 0 ] || [ "$*" = --wipe ]; } || refuse "'down' takes nothing but --wipe, got '$*'" ;;
-  '') refuse "a command is needed: up, down or status" ;;
-  *) refuse "unknown command '$command'" ;;
-esac
-[ "$(uname -s)" = Linux ] || die "this script needs Linux; with an S3 server of your own set STOWAGE_TEST_S3=http://host:port"
-
-run=${OBJECT_STORE_RUN:-$root/.stowage/object-store}
-case $run in /*) ;; *) run=$PWD/$run ;; esac
-cache=${STOWAGE_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or STOWAGE_CACHE}/.cache}/stowage}/object-store
+read_command 'up down! status' "$@"
+need_linux "with an S3 server of your own set STOWAGE_TEST_S3=http://host:port"
+run=$(absolute "${OBJECT_STORE_RUN:-$root/.stowage/object-store}")
+cache=$(cache_of object-store)
 program=$cache/versitygw-$version-$(uname -m)
 first_port=19070
-asked=${OBJECT_STORE_PORT:-}
-port=$(cat "$run/port" 2>/dev/null || true)
-case ${asked:-1} in
-  auto) ;;
-  *[!0-9]* | ??????*) refuse "OBJECT_STORE_PORT is a port up to 65535 or 'auto', not '$asked'" ;;
-  *) [ "${asked:-1}" -le 65535 ] || refuse "OBJECT_STORE_PORT is a port up to 65535 or 'auto', not '$asked'" ;;
-esac
+read_port OBJECT_STORE_PORT
 
 # A process of ours, not another one that got the same pid.
 alive() { [ -f "$run/pid" ] && grep -qszxF -- "$run/data" "/proc/$(cat "$run/pid")/cmdline"; }
-is_taken() { (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-lock() {
-  exec 9>"$1/lock"
-  flock -w 600 9 || die "another object-store.sh has been holding $1/lock for 10 minutes"
-}
 
 # Once per version, all or nothing.
 build() {
@@ -79,20 +58,7 @@ build() {
   rmdir "$new"
 }
 
-choose_port() {
-  if [ "$asked" != auto ]; then
-    port=${asked:-${port:-$first_port}}
-    if is_taken "$port"; then die "port $port is taken by another program; set OBJECT_STORE_PORT to another port, or to 'auto'"; fi
-    return
-  fi
-  for port in $(seq "$first_port" 2 $((first_port + 400))); do
-    if ! is_taken "$port"; then return; fi
-  done
-  die "no free port was found from $first_port on; set OBJECT_STORE_PORT"
-}
-
 up() {
-  local limit
   if [ -n "${STOWAGE_TEST_S3:-}" ]; then
     say "using the server at $STOWAGE_TEST_S3, starting none"
     echo "STOWAGE_TEST_S3=$STOWAGE_TEST_S3"
@@ -101,45 +67,23 @@ up() {
   mkdir -p "$cache" 2>/dev/null || die "the folder $cache cannot be made; set STOWAGE_CACHE"
   mkdir -p "$run/data/lake" 2>/dev/null || die "the folder $run cannot be made; set OBJECT_STORE_RUN"
   # One lock for all instances: those that choose a port at the same time wait for each other.
-  lock "$cache"
+  take_lock "$cache/lock" 600
   build
   if ! alive; then
-    choose_port
-    # setsid: Ctrl-C in the terminal reaches the caller, who then decides when the server stops.
-    ROOT_ACCESS_KEY=test-access ROOT_SECRET_KEY=test-secret setsid "$program" --port "127.0.0.1:$port" \
-      --region us-east-1 posix "$run/data" >"$run/server.log" 2>&1 9>&- </dev/null &
-    echo $! >"$run/pid"
-    echo "$port" >"$run/port"
+    choose_port OBJECT_STORE_PORT
+    start_process "$run/server.log" env ROOT_ACCESS_KEY=test-access ROOT_SECRET_KEY=test-secret \
+      "$program" --port "127.0.0.1:$port" --region us-east-1 posix "$run/data"
   fi
-  limit=$((SECONDS + 30))
-  until is_taken "$port" && alive; do
-    kill -0 "$(cat "$run/pid")" 2>/dev/null || { tail -n 5 "$run/server.log" >&2; die "the server ended while it started, see $run/server.log"; }
-    [ $SECONDS -lt $limit ] || die "the server does not answer after 30 s, see $run/server.log"
-    sleep 0.1
-  done
+  await_process server "$run/server.log" 30 is_taken "$port"
   say "versitygw $version at http://127.0.0.1:$port"
   echo "STOWAGE_TEST_S3=http://127.0.0.1:$port"
 }
 
-down() {
-  local limit=$((SECONDS + 10))
-  if alive; then kill -TERM "$(cat "$run/pid")"; kill -CONT "$(cat "$run/pid")"; fi
-  while alive; do
-    [ $SECONDS -lt $limit ] || kill -KILL "$(cat "$run/pid")"
-    sleep 0.1
-  done
-  rm -f "$run/pid"
-  [ "${1:-}" != --wipe ] || rm -rf "$run/data" "$run/server.log" "$run/port"
-}
-
-status() {
-  if alive; then echo "http://127.0.0.1:$port  running, pid $(cat "$run/pid")  $run"; return; fi
-  echo "nothing runs in $run"
-  return 1
-}
-
 case $command in
   up) up ;;
-  down) down "${1:-}" ;;
-  status) status ;;
+  down)
+    stop_process
+    [ "${2:-}" != --wipe ] || rm -rf "$run/data" "$run/server.log" "$run/port"
+    ;;
+  status) show_process "http://127.0.0.1:$port" ;;
 esac

@@ -42,7 +42,7 @@ locked=()
 [ -z "${CI:-}" ] || locked=(--locked)
 minutes_max=40
 # Not all: fuzz targets run until something breaks.
-programs=(--bin monitor --bin orchestrator --bin consumer --bin e2e)
+programs=(--bin monitor --bin orchestrator --bin consumer --bin e2e --bin bigquery-double)
 passed=0 failed=0 skipped=0 matched=0 problems=()
 work=$root/.stowage/test/$(date +%Y%m%d-%H%M%S)-$$
 log=
@@ -125,7 +125,7 @@ count_tests() { "$@" -- --list 2>/dev/null | grep -c ': test$' || true; }
 # test_targets quick|kafka|s3|kubernetes -> arguments for cargo
 test_targets() {
   local file name kind
-  for file in {*,scripts/e2e}/tests/*.rs {*,scripts/e2e}/tests/*/main.rs; do
+  for file in {*,scripts/bigquery,scripts/e2e}/tests/*.rs {*,scripts/bigquery,scripts/e2e}/tests/*/main.rs; do
     [ -f "$file" ] || continue
     name=${file%/main.rs}
     name=${name##*/}
@@ -177,11 +177,11 @@ static_checks() {
   deny_licences
 }
 
-# The lake is read with programs that no one here wrote, too.
-offer_readers() {
+# The lake is read with programs that no one here wrote, too, and BigQuery's double is judged with Google's clients.
+offer_python() {
   if STOWAGE_PYTHON=$(scripts/python.sh); then export STOWAGE_PYTHON; else
     unset STOWAGE_PYTHON
-    leave_out "DuckDB and PyArrow read the lake" "they could not be installed"
+    leave_out "DuckDB and PyArrow read the lake, Google's clients judge BigQuery's double" "they could not be installed" 2
   fi
 }
 
@@ -234,6 +234,22 @@ real_tests() {
     "${command[@]}" -- --test-threads=2
 }
 
+# Packed twice, from the programs of the tests: equal bytes, and no more than a registry should have to hold.
+pack_images() {
+  local name
+  for name in one two; do scripts/images.sh --engine none --profile dev --output "$work/images/$name" || return; done
+  for name in monitor orchestrator consumer; do
+    cmp "$work/images/one/$name.tar" "$work/images/two/$name.tar" || return
+    [ "$(stat -c %s "$work/images/one/$name.tar")" -le 30000000 ] || { echo "the image of $name has more than 30 MB"; return 1; }
+  done
+  rm -rf "$work/images"
+}
+
+images() {
+  [ -z "$filter" ] || return 0
+  if [ "$quick" = 1 ]; then leave_out "images" "--quick"; else check "images" pack_images; fi
+}
+
 fuzz_targets() {
   local name="fuzz targets, 3 s each"
   [ -z "$filter" ] || return 0
@@ -253,11 +269,12 @@ main() {
   [ -n "$filter" ] || static_checks
   check "build" cargo build "${locked[@]}" --workspace "${programs[@]}" --tests
   [ "$checked" = 0 ] || exit 1
-  offer_readers
+  offer_python
   quick_tests
   real_tests kafka "tests on real Kafka"
   real_tests s3 "tests on an S3 server"
   real_tests kubernetes "tests on real Kubernetes"
+  images
   fuzz_targets
   if [ -n "$filter" ] && [ "$matched" = 0 ]; then fail "no test is called, or has in its name: $filter"; fi
 }

@@ -11,8 +11,15 @@ use std::path::{Path, PathBuf};
 
 const CODE_LINES_MAX: usize = 400;
 
-const MEMBERS: [&str; 6] =
-    ["common", "monitor", "orchestrator", "consumer", "scripts/e2e", "scripts/fuzz"];
+const MEMBERS: [&str; 7] = [
+    "common",
+    "monitor",
+    "orchestrator",
+    "consumer",
+    "scripts/bigquery",
+    "scripts/e2e",
+    "scripts/fuzz",
+];
 
 const UNTAGGED: [&str; 3] = ["lib.rs", "main.rs", "mod.rs"];
 

@@ -1,19 +1,18 @@
-//! Pure. The open object of a partition: decoded rows that will be stored at once.
+//! Pure. The open object of a partition: packed rows that will be stored at once.
 
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use common::moment::Moment;
 
-use crate::sink::SealedBatch;
+use crate::sink::{Packed, SealedBatch};
 use crate::table::schema::TableSchema;
 
 /// When an open object is closed and stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// Bytes of rows in memory.
+    /// Of packed rows.
     pub bytes: usize,
     /// Since its first record was read.
     pub age: Duration,
@@ -22,7 +21,7 @@ pub struct Rotation {
 /// What a decoded batch adds.
 #[derive(Clone, Debug)]
 pub struct Addition {
-    pub rows: RecordBatch,
+    pub rows: Packed,
     pub schema: Arc<TableSchema>,
     /// The last record's offset + 1.
     pub to: u64,
@@ -48,7 +47,7 @@ pub struct Sealed {
 /// Rows and dead letters that follow what was stored or is being stored.
 #[derive(Debug, Default)]
 pub struct OpenObject {
-    rows: Vec<RecordBatch>,
+    rows: Vec<Packed>,
     schema: Option<Arc<TableSchema>>,
     to: u64,
     leader_epoch: Option<i32>,
@@ -62,8 +61,8 @@ impl OpenObject {
     pub fn add(&mut self, addition: Addition) {
         let Addition { rows, schema, to, leader_epoch, oldest_ms, dead_letters, began_at } =
             addition;
-        if rows.num_rows() > 0 {
-            self.bytes += rows.get_array_memory_size();
+        if rows.rows() > 0 {
+            self.bytes += rows.bytes();
             self.rows.push(rows);
         }
         let is_newer = self.schema.as_ref().is_none_or(|known| known.version <= schema.version);
@@ -109,12 +108,20 @@ impl OpenObject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+    use crate::sink::parquet::Compression;
+    use crate::sink::parquet::chunk::Chunk;
+
+    fn packed(offsets: ArrayRef) -> Packed {
+        let rows = RecordBatch::try_from_iter([("kafka_offset", offsets)]).unwrap();
+        Packed::Parquet(Chunk::pack(&rows, &rows.schema(), Compression::Snappy).unwrap())
+    }
 
     fn addition(to: u64, rows: i64, version: u32) -> Addition {
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
         Addition {
-            rows: RecordBatch::try_from_iter([("kafka_offset", column)]).unwrap(),
+            rows: packed(column),
             schema: Arc::new(TableSchema { version, columns: vec![] }),
             to,
             leader_epoch: None,

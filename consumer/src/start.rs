@@ -49,7 +49,7 @@ const TOPICS_POLL: Duration = Duration::from_millis(500);
 pub(crate) const FETCH_BOUNDS: FetchBounds = FetchBounds {
     partition_queue_bytes: 256 << 10,
     partition_fetch_bytes: 256 << 10,
-    fetch_bytes: 4 << 20,
+    fetch_bytes: 2 << 20,
 };
 const SEVEN_DAYS_MS: i64 = 7 * 24 * 3600 * 1000;
 

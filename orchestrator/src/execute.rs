@@ -1,10 +1,11 @@
 //! IO. Carries out what the main loop wants: writes, fleet, journal, status, log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use common::chain::Chain;
 use common::http::Readiness;
-use common::identity::ConsumerId;
+use common::identity::{ConsumerId, Nonce};
 use common::messages::Message;
 use common::messages::snapshot::Ownership;
 use common::moment::Timestamp;
@@ -14,6 +15,7 @@ use rand::rngs::ChaCha8Rng;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::conductor::action::{Action, Destination, Note, Reading};
@@ -24,11 +26,14 @@ use crate::fleet::kubernetes::announce::Announcement;
 use crate::journal::Journal;
 use crate::metrics::OrchestratorMetrics;
 use crate::narrate::narrate;
-use crate::outbox::Delivery;
+use crate::outbox::{Delivery, Outbox};
 use crate::sense::Sense;
 use crate::state_dir::StateDir;
 use crate::status::{Role, Status};
 use crate::takeover::TakeOver;
+
+/// For so long the end waits to be told to others. Without it they miss the leader a few seconds later.
+const FAREWELL_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Error)]
 #[error("{0}")]
@@ -36,6 +41,7 @@ pub struct Fatal(String);
 
 /// The limbs.
 pub struct Executor {
+    pub outbox: Outbox,
     pub messages: mpsc::Sender<(Destination, Message)>,
     pub fleet: mpsc::Sender<FleetCommand>,
     pub asked: watch::Sender<BTreeSet<String>>,
@@ -112,6 +118,17 @@ impl Executor {
             Action::Fail(why) => return Err(Fatal(why)),
         }
         Ok(())
+    }
+
+    /// Writes the last message of all, and waits a moment for it.
+    pub async fn leave(&mut self, farewell: Message) {
+        let nonce = Nonce::from_rng(&mut self.rng);
+        let written = self.outbox.write(Destination::Requests, &farewell, nonce);
+        match timeout(FAREWELL_PATIENCE, written).await {
+            Ok(Ok(_)) => info!("others were told that nobody leads any more"),
+            Ok(Err(error)) => warn!(error = %Chain(&error), "others have to miss this leader"),
+            Err(_) => warn!("others have to miss this leader: no broker answered"),
+        }
     }
 
     /// A message that finds no room is lost: every one of ours is written again if it is missed.

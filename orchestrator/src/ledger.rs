@@ -14,6 +14,9 @@ use crate::wishes::Wishes;
 /// Where leaders say which state directory they have: only one orchestrator at a time has it.
 pub const STATE_DIR: &str = "state_dir";
 
+/// What a leader adds to its last sign of life: it decides nothing any more.
+pub const LEAVES: &str = "leaves";
+
 /// Where snapshots keep what people ordered about the group as a whole, as JSON.
 pub const OPERATIONS: &str = "operations";
 
@@ -36,6 +39,8 @@ pub struct Ledger {
     generation: Option<Generation>,
     /// Which state directory the author of the last sign of a leader has.
     state_dir: Option<String>,
+    /// That sign was its last one.
+    has_left: bool,
     /// With the offset of its first record.
     snapshot: Option<(u64, Snapshot)>,
     /// With their offsets: those that the snapshot does not include.
@@ -60,6 +65,7 @@ impl Ledger {
         if self.generation <= Some(generation) {
             self.generation = Some(generation);
             self.state_dir = extra.get(STATE_DIR).cloned();
+            self.has_left = extra.contains_key(LEAVES);
         }
     }
 
@@ -85,6 +91,11 @@ impl Ledger {
 
     pub fn has_leader(&self) -> bool {
         self.generation.is_some()
+    }
+
+    /// Whether the last leader said that it ends, and nobody led since.
+    pub fn has_left(&self) -> bool {
+        self.has_left
     }
 
     pub fn snapshot(&self) -> Option<&Snapshot> {

@@ -195,6 +195,12 @@ async fn go_round(
     stop_fleet.request();
     drop(received);
     fleet.await.context("the fleet's task failed")?;
+    // Who fails may have led by a topic that is not there any more.
+    if ended.is_ok()
+        && let Some(farewell) = conductor.farewell()
+    {
+        executor.leave(farewell).await;
+    }
     ended
 }
 
@@ -261,6 +267,7 @@ impl Base {
         tokio::spawn(sense.clone().read_metadata(self.wire, to_ask));
         let journal = Journal::new(self.state_dir.path());
         let (clients, topics, author) = (self.clients, self.topics, self.author);
+        let to_leave = outbox.clone();
         let controller_topic_id = self.controller_topic_id;
         let takeover = move || TakeOver {
             clients: clients.clone(),
@@ -271,6 +278,7 @@ impl Base {
             inputs: inputs.clone(),
         };
         let executor = Executor {
+            outbox: to_leave,
             messages,
             fleet,
             asked,

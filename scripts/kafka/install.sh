@@ -3,7 +3,7 @@
 # Java, the jars of one Kafka version, and the class-data archive that makes JVMs start faster.
 
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.xml")
-cache=${STOWAGE_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or STOWAGE_CACHE}/.cache}/stowage}/kafka
+cache=$(cache_of kafka)
 libs=$cache/libs-$version
 
 need_java() {

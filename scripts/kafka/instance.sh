@@ -2,8 +2,7 @@
 # shellcheck disable=SC2154,SC2034  # names come from kafka.sh, which sources this file, and are used in its other files
 # One instance: its settings, its ports, its nodes.
 
-KAFKA_RUN=${KAFKA_RUN:-$root/.stowage/kafka}
-case $KAFKA_RUN in /*) ;; *) KAFKA_RUN=$PWD/$KAFKA_RUN ;; esac
+KAFKA_RUN=$(absolute "${KAFKA_RUN:-$root/.stowage/kafka}")
 KAFKA_HEAP=${KAFKA_HEAP:-512m}
 KAFKA_JVM=${KAFKA_JVM:-"-XX:+UseSerialGC -XX:TieredStopAtLevel=1"}
 KAFKA_EXTRA=${KAFKA_EXTRA:-}
@@ -20,8 +19,6 @@ KAFKA_NODES=${KAFKA_NODES:-$(kept nodes)}
 KAFKA_NODES=${KAFKA_NODES:-1}
 KAFKA_SECURE=${KAFKA_SECURE:-$(kept secure)}
 KAFKA_SECURE=${KAFKA_SECURE:-0}
-
-is_number() { case $1 in '' | *[!0-9]* | ??????????*) return 1 ;; esac; }
 
 check_variables() {
   case $KAFKA_NODES in 1 | 3) ;; *) refuse "KAFKA_NODES is 1 or 3, not '$KAFKA_NODES'" ;; esac
@@ -44,10 +41,7 @@ need_folder() {
   [ "$free" -ge "$2" ] || die "$1 ($3) needs $2 MB of free disk space and has $free MB; make room, or set $4 to another disk"
 }
 
-lock_instance() {
-  exec 9>"$KAFKA_RUN/lock"
-  flock -w 300 9 || die "another kafka.sh has been holding $KAFKA_RUN/lock for 5 minutes"
-}
+lock_instance() { take_lock "$KAFKA_RUN/lock" 300; }
 
 node_port() { echo $((KAFKA_PORT + 10 * ($1 - 1))); }
 nodes() { seq "$KAFKA_NODES"; }

@@ -61,8 +61,6 @@ check_kept_settings() {
   esac
 }
 
-is_taken() { (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
 # The first port of this instance that another program listens on; fails when all are free.
 taken_port() {
   local n port

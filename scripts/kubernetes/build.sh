@@ -3,7 +3,7 @@
 # Builds the control plane, once per version, into the cache.
 
 version=$(sed -n 's/^\tk8s.io\/kubernetes v//p' "$here/go.mod")
-cache=${STOWAGE_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or STOWAGE_CACHE}/.cache}/stowage}/kubernetes
+cache=$(cache_of kubernetes)
 
 # The key is what the program is made of: a changed version is built anew, beside the old one.
 key=$(cat "$here/go.mod" "$here/go.sum" "$here/main.go" | sha256sum | cut -c 1-16)-$(uname -m)

@@ -2,8 +2,7 @@
 # shellcheck disable=SC2154,SC2034  # names come from kubernetes.sh, which sources this file, and are used in its other files
 # One instance: its settings, its ports, its processes.
 
-KUBE_RUN=${KUBE_RUN:-$root/.stowage/kubernetes}
-case $KUBE_RUN in /*) ;; *) KUBE_RUN=$PWD/$KUBE_RUN ;; esac
+KUBE_RUN=$(absolute "${KUBE_RUN:-$root/.stowage/kubernetes}")
 KUBE_IMAGES=${KUBE_IMAGES:-$KUBE_RUN/images.json}
 KUBE_KUBELET=${KUBE_KUBELET:-}
 KUBE_NODE_GRACE=${KUBE_NODE_GRACE:-8}
@@ -19,8 +18,6 @@ KUBE_PORT=${KUBE_PORT:-${asked_port:-$first_port}}
 KUBE_NODES=${KUBE_NODES:-$(kept nodes)}
 KUBE_NODES=${KUBE_NODES:-1}
 
-is_number() { case $1 in '' | *[!0-9]* | ??????????*) return 1 ;; esac; }
-
 check_variables() {
   local name
   [ "$KUBE_PORT" = auto ] || { is_number "$KUBE_PORT" && [ "$KUBE_PORT" -ge 1 ] && [ "$KUBE_PORT" -le 65500 ]; } ||
@@ -32,10 +29,7 @@ check_variables() {
   case $KUBE_RUN in *[[:space:]]*) refuse "KUBE_RUN must be a path without spaces: '$KUBE_RUN'" ;; esac
 }
 
-lock_instance() {
-  exec 9>"$KUBE_RUN/lock"
-  flock -w 600 9 || die "another kubernetes.sh has been holding $KUBE_RUN/lock for 10 minutes"
-}
+lock_instance() { take_lock "$KUBE_RUN/lock" 600; }
 
 nodes() { seq "$KUBE_NODES"; }
 server() { echo "https://127.0.0.1:$KUBE_PORT"; }

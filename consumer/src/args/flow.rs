@@ -21,7 +21,7 @@ pub struct FlowArgs {
           value_parser = parse_seconds)]
     pub wait_time_secs: f64,
 
-    /// Bytes of rows in memory at which an object is stored
+    /// Bytes of encoded rows at which an object is stored: about its size
     #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 64 << 20,
           value_parser = RangedU64ValueParser::<usize>::new().range(1_000..))]
     pub rotation_bytes: usize,

@@ -16,8 +16,7 @@ mod rows;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::Schema;
+use arrow::array::RecordBatch;
 use common::identity::TopicId;
 use common::messages::command::Source;
 use common::messages::format::{AvroFormat, FormatError, RecordFormat, ValueFormat};
@@ -77,17 +76,6 @@ pub struct Rows {
     pub unparsed: usize,
     /// Records that the service entry says are to be skipped.
     pub ignored: usize,
-}
-
-impl Rows {
-    /// So many rows of which nothing else is told.
-    pub(crate) fn counted(rows: usize) -> Self {
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch =
-            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
-        let batch = batch.expect("no column contradicts the schema");
-        Self { batch, dead_letters: Vec::new(), unparsed: 0, ignored: 0 }
-    }
 }
 
 /// A record that no retry can save.
@@ -180,6 +168,10 @@ impl Decoder {
         let declared = declared(&format.values).map_err(FormatError::Schema)?.into();
         let (format, schemas) = (Arc::new(format), schemas.map(Arc::new));
         Ok(Self { format, schemas, declared, partition, topic_id })
+    }
+
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
     }
 
     /// Whether every record is a row, whatever it holds.

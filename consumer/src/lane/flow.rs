@@ -226,11 +226,19 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
+    use crate::sink::Packed;
+    use crate::sink::parquet::Compression;
+    use crate::sink::parquet::chunk::Chunk;
     use crate::table::schema::TableSchema;
+
+    fn packed(offsets: ArrayRef) -> Packed {
+        let rows = RecordBatch::try_from_iter([("kafka_offset", offsets)]).unwrap();
+        Packed::Parquet(Chunk::pack(&rows, &rows.schema(), Compression::Snappy).unwrap())
+    }
 
     fn limits() -> FlowLimits {
         let batch = BatchLimits { bytes: 1_500, wait: Duration::from_secs(1) };
-        FlowLimits { batch, rotation: Rotation { bytes: 600, age: Duration::from_secs(3) } }
+        FlowLimits { batch, rotation: Rotation { bytes: 4_000, age: Duration::from_secs(3) } }
     }
 
     fn record(offset: u64) -> RawRecord {
@@ -242,7 +250,7 @@ mod tests {
         let offsets = records.iter().map(|record| record.offset.cast_signed());
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(offsets));
         Addition {
-            rows: RecordBatch::try_from_iter([("kafka_offset", column)]).unwrap(),
+            rows: packed(column),
             schema: Arc::new(TableSchema::default()),
             to: records.last().unwrap().offset + 1,
             leader_epoch: None,
@@ -305,6 +313,8 @@ mod tests {
         fn finish_writing(&mut self, more: u64) {
             let Some(sealed) = self.writing.take() else { return };
             for rows in &sealed.batch.rows {
+                let Packed::Parquet(chunk) = rows else { panic!("{rows:?}") };
+                let rows = chunk.unpack().unwrap();
                 let offsets = rows.column(0).as_primitive::<Int64Type>().values();
                 let new = offsets.iter().map(|offset| offset.cast_unsigned());
                 self.stored.extend(new.filter(|offset| *offset >= self.stored_to));
@@ -387,7 +397,7 @@ mod tests {
     fn only_what_the_sink_holds_up_waits_for_it() {
         let mut driver = Driver::new();
         assert!(!driver.flow.waits_for_sink(false), "nothing is being stored");
-        let wait_for_object = |driver: &mut Driver| {
+        let add = |driver: &mut Driver| {
             for offset in driver.flow.read_to()..driver.flow.read_to() + 200 {
                 driver.flow.take(vec![record(offset)], driver.now);
             }
@@ -395,11 +405,19 @@ mod tests {
             driver.finish_decoding();
             driver.advance();
         };
-        wait_for_object(&mut driver);
+        for _ in 0..100 {
+            if driver.writing.is_none() {
+                add(&mut driver);
+            }
+        }
         assert!(driver.writing.is_some());
         assert!(!driver.flow.waits_for_sink(true), "the next object fills meanwhile");
         assert!(driver.flow.waits_for_sink(false), "the budget is used up");
-        wait_for_object(&mut driver);
+        for _ in 0..100 {
+            if !driver.flow.waits_for_sink(true) {
+                add(&mut driver);
+            }
+        }
         assert!(driver.flow.waits_for_sink(true), "the next object is full as well");
         driver.finish_writing(0);
         assert!(!driver.flow.waits_for_sink(true));

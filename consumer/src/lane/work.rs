@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::LaneContext;
 use super::tally::Tally;
 use crate::dead_letter::{DeadLetterError, Origin};
-use crate::decode::{DeadLetterReason, Decoder, Rows};
+use crate::decode::{DeadLetterReason, Decoder};
 use crate::object::{Addition, Sealed};
 use crate::record::RawRecord;
 use crate::refusal::{Counts, Guard, Refusal};
@@ -113,18 +113,18 @@ impl BatchDecoder {
         let permit = self.context.decoders.acquire().await.expect("nobody closes it");
         let started_at = clock.now();
         let decoded = self.table.decode(&self.decoder, Arc::clone(records)).await;
-        let DecodedRows { rows, schema } = decoded.map_err(DecodeError::Table)?;
+        let decoded = decoded.map_err(DecodeError::Table)?;
         let busy = clock.now().saturating_since(started_at);
         drop(permit);
-        let counts = self.judge(&rows).map_err(DecodeError::Refused)?;
+        let counts = self.judge(&decoded).map_err(DecodeError::Refused)?;
         let (letters, now) = (&self.context.dead_letters, clock.timestamp());
-        let written = letters.write(&self.origin, records, &rows.dead_letters, now);
+        let written = letters.write(&self.origin, records, &decoded.dead_letters, now);
         written.await.map_err(DecodeError::DeadLetter)?;
         self.passed(counts);
         let last = records.last().expect("a batch is decoded when it has records");
-        let Rows { batch, dead_letters, unparsed, ignored } = rows;
+        let DecodedRows { rows, dead_letters, unparsed, ignored, schema } = decoded;
         let addition = Addition {
-            rows: batch,
+            rows,
             schema,
             to: last.offset + 1,
             leader_epoch: last.leader_epoch,
@@ -137,11 +137,11 @@ impl BatchDecoder {
     }
 
     /// Whether the batch may pass, before any of its dead letters is written.
-    fn judge(&self, rows: &Rows) -> Result<Counts, Refusal> {
-        let letters = rows.dead_letters.len() as u64;
-        let others = rows.batch.num_rows() + rows.ignored;
-        let counts = Counts { records: others as u64 + letters, letters };
-        let example = rows.dead_letters.first().map_or("", |letter| letter.text.as_str());
+    fn judge(&self, decoded: &DecodedRows) -> Result<Counts, Refusal> {
+        let letters = decoded.dead_letters.len() as u64;
+        let others = decoded.rows.rows() + decoded.ignored as u64;
+        let counts = Counts { records: others + letters, letters };
+        let example = decoded.dead_letters.first().map_or("", |letter| letter.text.as_str());
         let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         let judged = guard.judge(counts, example);
         drop(guard);

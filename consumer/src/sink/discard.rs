@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use common::position::Position;
 
-use super::{OpenRequest, Opened, SealedBatch, Stored, Writer};
+use super::{OpenRequest, Opened, Packed, SealedBatch, Stored, Writer};
 use crate::table::schema::{Column, TableSchema};
 
 /// A table that exists nowhere; its columns live as long as the process.
@@ -67,7 +67,7 @@ impl DiscardTable {
 
 impl DiscardWriter {
     pub(super) fn write(&mut self, batch: &SealedBatch) -> Stored {
-        let rows = batch.rows.iter().map(|rows| rows.num_rows() as u64).sum();
+        let rows = batch.rows.iter().map(Packed::rows).sum();
         self.end.offset = self.end.offset.max(batch.to);
         self.end.leader_epoch = batch.leader_epoch.or(self.end.leader_epoch);
         Stored { position: self.end, newest_object: None, rows, bytes: 0 }

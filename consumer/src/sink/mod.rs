@@ -11,6 +11,7 @@ pub mod store;
 pub mod probe;
 
 mod request;
+mod pack;
 mod folder;
 mod upload;
 
@@ -18,12 +19,14 @@ use std::sync::Arc;
 
 use common::identity::TableId;
 
-use crate::decode::{Decoded, Decoder, Rows};
+use crate::decode::{DeadLetter, Decoded, Decoder};
 use crate::record::RawRecord;
 use crate::table::schema::{Column, TableSchema};
 use discard::{DiscardTable, DiscardWriter};
+use pack::Packer;
 use parquet::{ParquetTable, ParquetWriter};
 
+pub use pack::Packed;
 pub use request::*;
 pub use upload::Upload;
 
@@ -41,10 +44,16 @@ pub enum Writer {
     Discard(DiscardWriter),
 }
 
-/// Rows and the schema that they were decoded with.
+/// The rows of a batch, and the schema that they were decoded with.
 #[derive(Clone, Debug)]
 pub struct DecodedRows {
-    pub rows: Rows,
+    pub rows: Packed,
+    /// Records that are no rows.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Rows whose record stands as text in `kafka_unparsed`.
+    pub unparsed: usize,
+    /// Records that the service entry says are to be skipped.
+    pub ignored: usize,
     pub schema: Arc<TableSchema>,
 }
 
@@ -65,7 +74,14 @@ impl Table {
         }
     }
 
-    /// Decodes records off the polling path, and widens the table as they need it.
+    fn packer(&self) -> Packer {
+        match self {
+            Self::Parquet(table) => Packer::Parquet(table.compression),
+            Self::Discard(_) => Packer::Discard,
+        }
+    }
+
+    /// Decodes records off the polling path, packs their rows, and widens the table as they need it.
     ///
     /// A transient error is worth calling again with the same records.
     pub async fn decode(
@@ -74,19 +90,26 @@ impl Table {
         records: Arc<Vec<RawRecord>>,
     ) -> Result<DecodedRows, SinkError> {
         let (mut schema, mut wider) = (self.schema(), None);
-        if matches!(self, Self::Discard(_)) && decoder.takes_all() {
-            return Ok(DecodedRows { rows: Rows::counted(records.len()), schema });
+        let packer = self.packer();
+        if let Some(counted) = packer.without_decoding(decoder, &records, &schema) {
+            return Ok(counted);
         }
         loop {
             let (decoder, records, known) =
                 (decoder.clone(), Arc::clone(&records), Arc::clone(&schema));
-            let decoded = tokio::task::spawn_blocking(move || match wider {
-                None => decoder.decode(&records, &known),
-                Some(wider) => decoder.decode_again(&wider, &records, &known),
+            let decoded = tokio::task::spawn_blocking(move || {
+                let decoded = match wider {
+                    None => decoder.decode(&records, &known),
+                    Some(wider) => decoder.decode_again(&wider, &records, &known),
+                };
+                match decoded {
+                    Decoded::Rows(rows) => packer.pack(rows, known, (&decoder, &records)).map(Ok),
+                    Decoded::Wider(wider) => Ok(Err(wider)),
+                }
             });
-            match decoded.await.expect("decoding never panics and is never cancelled") {
-                Decoded::Rows(rows) => return Ok(DecodedRows { rows, schema }),
-                Decoded::Wider(needed) => {
+            match decoded.await.expect("decoding never panics and is never cancelled")? {
+                Ok(rows) => return Ok(rows),
+                Err(needed) => {
                     schema = self.widen(&needed.columns).await?;
                     wider = Some(needed);
                 }

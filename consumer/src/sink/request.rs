@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use common::identity::TopicId;
 use common::partition::TopicPartition;
 use common::position::{CommitMetadata, HandOver, Position};
 use common::term::Term;
 
 use super::Writer;
+use super::pack::Packed;
 use super::store::StoreError;
 use crate::lease_watch::{LeaseLost, LeaseWatch};
 use crate::table::schema::TableSchema;
@@ -68,7 +68,7 @@ pub struct SealedBatch {
     /// Of the last record.
     pub leader_epoch: Option<i32>,
     /// As decoded, ascending by offset; none where all records are dead letters or gone.
-    pub rows: Vec<RecordBatch>,
+    pub rows: Vec<Packed>,
     /// The newest schema that any of the rows was decoded with.
     pub schema: Arc<TableSchema>,
 }

@@ -113,7 +113,7 @@ async fn store_as(
     for records in objects {
         let to = records.last().unwrap().offset + 1;
         let decoded = table.decode(&decoder, Arc::from(records)).await.unwrap();
-        let rows = vec![decoded.rows.batch];
+        let rows = vec![decoded.rows];
         let batch = SealedBatch { from, to, leader_epoch: None, rows, schema: decoded.schema };
         from = opened.writer.write(&batch).await.unwrap().position.offset;
     }

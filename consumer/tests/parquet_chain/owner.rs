@@ -125,7 +125,7 @@ pub(crate) async fn batch(
         from,
         to: offsets.last().unwrap() + 1,
         leader_epoch: Some(4),
-        rows: vec![decoded.rows.batch],
+        rows: vec![decoded.rows],
         schema: decoded.schema,
     })
 }

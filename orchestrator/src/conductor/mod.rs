@@ -33,7 +33,7 @@ mod report;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::identity::TopicId;
+use common::identity::{Nonce, TopicId};
 use common::kafka::wire::cluster::Cluster;
 use common::messages::Extra;
 use common::messages::Message;
@@ -48,7 +48,7 @@ use crate::demand::DemandPolicy;
 use crate::fleet::FleetCommand;
 use crate::inbox::Received;
 use crate::leadership::{self, Leadership, Lease};
-use crate::ledger::{Request, STATE_DIR};
+use crate::ledger::{LEAVES, Request, STATE_DIR};
 use crate::plan::policy::Policy;
 use crate::plan::snapshot::Limits;
 use crate::trigger::TriggerPolicy;
@@ -89,6 +89,8 @@ pub struct Conductor {
     world: World,
     leadership: Leadership,
     phase: Phase,
+    /// Partition 0 was read to where it ended when reading began.
+    is_caught_up: bool,
     rng: ChaCha8Rng,
     reported: Option<Moment>,
 }
@@ -104,11 +106,22 @@ impl Conductor {
     pub fn new(settings: Settings, now: Now, mut rng: ChaCha8Rng) -> Self {
         let leadership = Leadership::new(settings.lease, now.moment, &mut rng);
         let world = World::new(settings);
-        Self { world, leadership, phase: Phase::Standby, rng, reported: None }
+        let phase = Phase::Standby;
+        Self { world, leadership, phase, is_caught_up: false, rng, reported: None }
     }
 
     pub fn is_leading(&self) -> bool {
         matches!(self.phase, Phase::Leading(_))
+    }
+
+    /// What a leader says last, once all that it decided is done or given up: nobody needs to wait until it is missed.
+    pub fn farewell(&mut self) -> Option<Message> {
+        let generation = self.leadership.highest().filter(|_| self.leadership.is_leader())?;
+        let (nonce, snapshot) =
+            (Nonce::from_rng(&mut self.rng), self.world.ledger.snapshot_offset());
+        let own = self.world.settings.state_dir_id.clone();
+        let extra = Extra::from([(STATE_DIR.into(), own), (LEAVES.into(), "true".into())]);
+        Some(LeaderAlive { generation, nonce, snapshot, extra }.into())
     }
 
     /// Takes one input and returns what to do, in this order.
@@ -116,7 +129,10 @@ impl Conductor {
         match input {
             Input::Tick => self.tick(now),
             Input::Requests(received) => self.read_requests(received, now),
-            Input::RequestsEnd => self.stand_if_alone(now),
+            Input::RequestsEnd => {
+                self.is_caught_up = true;
+                self.stand_if_alone(now)
+            }
             Input::Service { key, value } => {
                 let change = self.world.services.take(key.as_deref(), value.as_deref());
                 let reign = match &mut self.phase {
@@ -214,7 +230,11 @@ impl Conductor {
             Message::LeaderAlive(alive) => {
                 self.world.ledger.take_leader(alive.generation, &alive.extra);
                 let LeaderAlive { nonce, generation, .. } = alive;
-                self.lead(leadership::Event::Alive { nonce, generation }, now)
+                let actions = self.lead(leadership::Event::Alive { nonce, generation }, now);
+                // Before the end of the log others may have led since.
+                let is_over = self.is_caught_up && self.world.ledger.has_left();
+                let stands = is_over.then(|| self.lead(leadership::Event::Alone, now));
+                [actions, stands.unwrap_or_default()].concat()
             }
             Message::Marker(marker) => self.lead(leadership::Event::Marker(marker.nonce), now),
             Message::Snapshot(snapshot) => {
@@ -255,12 +275,13 @@ impl Conductor {
         vec![]
     }
 
-    /// At the end of the log: nobody else can be leading if nobody ever did, or if the last leader
-    /// had our state directory, whose lock we hold.
+    /// At the end of the log: nobody else can be leading if nobody ever did, if the last leader said that
+    /// it ends, or if it had our state directory, whose lock we hold.
     fn stand_if_alone(&mut self, now: Now) -> Vec<Action> {
         let last = self.world.ledger.state_dir();
         let is_ours = last == Some(self.world.settings.state_dir_id.as_str());
-        if self.world.ledger.has_leader() && !is_ours {
+        let has_left = self.world.ledger.has_left();
+        if self.world.ledger.has_leader() && !has_left && !is_ours {
             return vec![];
         }
         self.lead(leadership::Event::Alone, now)

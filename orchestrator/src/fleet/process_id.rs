@@ -65,3 +65,22 @@ impl fmt::Display for ProcessId {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(pod: &str, from_ms: i64, until_ms: Option<i64>) -> ProcessId {
+        ProcessId::Container(ContainerRun { pod: pod.into(), from_ms, until_ms })
+    }
+
+    /// Its end may be told when the next one of the same pod runs already.
+    #[test]
+    fn a_run_that_is_over_is_the_one_that_began_then_in_that_pod() {
+        let running = run("a", 5_000, None);
+        assert!(running.is_same_as(&run("a", 5_000, Some(9_000))));
+        assert!(!running.is_same_as(&run("a", 1_000, Some(5_000))), "the one before");
+        assert!(!running.is_same_as(&run("b", 5_000, Some(9_000))), "of another pod");
+        assert!(!running.is_same_as(&ProcessId::Pid(1)));
+    }
+}

@@ -9,6 +9,7 @@ mod care;
 mod unreachable;
 mod fleet;
 mod newcomers;
+mod farewell;
 
 use common::identity::ConsumerId;
 use common::identity::Nonce;

@@ -66,6 +66,37 @@ pub(crate) struct Stage {
     pub(crate) written: usize,
 }
 
+pub(crate) struct Standby {
+    pub(crate) conductor: Conductor,
+    now: Now,
+    next: u64,
+}
+
+impl Standby {
+    /// It reads these; whether it stands for leader at once.
+    pub(crate) fn reads(&mut self, messages: &[Message]) -> bool {
+        let mut stands = false;
+        for message in messages {
+            stands |= self.takes(Input::Requests(received(self.next, message.clone())));
+            self.next += 1;
+        }
+        stands
+    }
+
+    /// It has read all that stood in the log when it began.
+    pub(crate) fn is_at_the_end(&mut self) -> bool {
+        self.takes(Input::RequestsEnd)
+    }
+
+    fn takes(&mut self, input: Input) -> bool {
+        let actions = self.conductor.handle(input, self.now);
+        let stands = |action: &Action| {
+            matches!(action, Action::Write { message: Message::LeaderStarted(_), .. })
+        };
+        actions.iter().any(stands)
+    }
+}
+
 struct Process {
     pid: u32,
     incarnation: Incarnation,
@@ -370,6 +401,16 @@ impl Stage {
         self.seed += 1;
         self.conductor = conductor(self.now, self.seed, 0);
         self.start();
+    }
+
+    /// What it says last.
+    pub(crate) fn farewell(&mut self) -> Option<Message> {
+        self.conductor.farewell()
+    }
+
+    /// Another orchestrator with another folder, to which nothing was told yet.
+    pub(crate) fn standby(&self) -> Standby {
+        Standby { conductor: conductor_in("another", self.now, 99, 0), now: self.now, next: 0 }
     }
 
     /// Another orchestrator, of which nothing else is known, writes that it leads.
@@ -702,6 +743,10 @@ fn controller_topic_id() -> TopicId {
 }
 
 fn conductor(now: Now, seed: u64, spares: u32) -> Conductor {
+    conductor_in("folder", now, seed, spares)
+}
+
+fn conductor_in(state_dir: &str, now: Now, seed: u64, spares: u32) -> Conductor {
     let limits = Limits {
         capacity: BytesPerSecond(1_000),
         plan_percent: 75,
@@ -714,7 +759,7 @@ fn conductor(now: Now, seed: u64, spares: u32) -> Conductor {
     };
     let settings = Settings {
         author: "me".into(),
-        state_dir_id: "folder".into(),
+        state_dir_id: state_dir.into(),
         controller_topic: "data-engineering-controller".into(),
         controller_topic_id: controller_topic_id(),
         consumer_partitions: CONSUMERS_MAX,

@@ -39,6 +39,8 @@ pub(crate) struct Cluster {
     pub(crate) calls: Vec<(Target, Request)>,
     /// Pods stay where they are: nobody starts or removes any.
     pub(crate) is_kubelet_away: bool,
+    /// No call is carried out.
+    pub(crate) is_refusing: bool,
     /// Of so many in a hundred calls nobody learns what became of them.
     pub(crate) lost_percent: u32,
     version: u64,
@@ -61,6 +63,7 @@ impl Cluster {
             told: vec![],
             calls: vec![],
             is_kubelet_away: false,
+            is_refusing: false,
             lost_percent: 0,
             version: 1,
             now,
@@ -117,6 +120,9 @@ impl Cluster {
     }
 
     fn call(&mut self, target: Target, request: Request) -> Outcome {
+        if self.is_refusing {
+            return Outcome::Failed("it refuses".into());
+        }
         match request {
             Request::CreateClaim(claim) => {
                 let name = claim.metadata.name.clone().unwrap();
@@ -249,6 +255,11 @@ impl Cluster {
     pub(crate) fn node(&mut self, is_ready: bool) {
         let identity = Identity { name: "n".into(), ..self.identity("n") };
         self.observed.take(News::Nodes(Change::Listed(vec![NodeFacts { identity, is_ready }])));
+    }
+
+    /// Nothing is known of any node.
+    pub(crate) fn forget_nodes(&mut self) {
+        self.observed.take(News::NoNodes);
     }
 
     /// Somebody changes a Deployment.

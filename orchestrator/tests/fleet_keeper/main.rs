@@ -73,6 +73,44 @@ fn a_new_leader_stamps_and_tells_what_it_found() {
     assert_eq!(stamp, "9");
 }
 
+/// As long as something is not stamped a leader of before may change it: until then nothing is told, made or removed.
+#[test]
+fn before_all_is_stamped_nothing_is_told_made_or_removed() {
+    let mut cluster = led();
+    cluster.create(1);
+    cluster.pass(5);
+    cluster.told.clear();
+    cluster.calls.clear();
+    cluster.is_refusing = true;
+    cluster.lead(9);
+    cluster.create(2);
+    cluster.command(FleetCommand::Remove { consumer: ONE });
+    cluster.pass(60);
+    let stamps = cluster.calls.iter().filter(|(target, request)| {
+        let is_stamp = matches!(request, Request::ApplyDeployment(_) | Request::Patch { .. });
+        is_stamp && target.consumer == ONE
+    });
+    assert_eq!((cluster.told.len(), stamps.count()), (0, cluster.calls.len()));
+    assert!(cluster.calls.len() > 2, "it is tried again and again");
+    cluster.is_refusing = false;
+    cluster.pass(60);
+    assert!(matches!(cluster.told[0], FleetEvent::Surveyed { .. }), "{:?}", cluster.told);
+    assert_eq!(cluster.names(), ["de-consumer-2"]);
+}
+
+/// From its first moment on a Deployment belongs to a leader: one of before is refused.
+#[test]
+fn what_is_made_is_stamped() {
+    let mut cluster = led();
+    cluster.create(1);
+    cluster.pass(5);
+    let made = cluster.calls.iter().find_map(|(_, request)| match request {
+        Request::CreateDeployment(made) => made.metadata.annotations.clone(),
+        _ => None,
+    });
+    assert_eq!(made.unwrap()["stowage.dev/generation"], "5");
+}
+
 /// A leader that sees the stamp of a later one does nothing any more.
 #[test]
 fn a_deposed_leader_makes_no_call() {
@@ -148,6 +186,9 @@ fn the_end_of_a_container_is_told_when_its_node_is_well() {
     cluster.crash(1);
     cluster.pass(5);
     assert_eq!(exits(&cluster), 0);
+    cluster.forget_nodes();
+    cluster.pass(5);
+    assert_eq!(exits(&cluster), 0, "nobody knows how its node is");
     cluster.node(true);
     cluster.pass(5);
     assert_eq!(exits(&cluster), 1);
@@ -176,6 +217,24 @@ fn a_force_delete_waits_for_leave() {
     cluster.command(FleetCommand::Bury { consumer: ONE, pod: pod.clone() });
     cluster.pass(2);
     assert!(!cluster.pods.contains_key(&pod));
+}
+
+/// A pod that has time to end is not stuck; one that is there long after its time is.
+#[test]
+fn a_pod_is_stuck_only_after_its_time() {
+    let stuck = |cluster: &Cluster| {
+        cluster.told.iter().any(|event| matches!(event, FleetEvent::Stuck { .. }))
+    };
+    let mut cluster = led();
+    cluster.create(1);
+    cluster.pass(5);
+    cluster.is_kubelet_away = true;
+    cluster.pod_of(1).identity.is_deleting = true;
+    let grace_secs = cluster.pod_of(1).grace_secs;
+    cluster.pass(grace_secs);
+    assert!(!stuck(&cluster));
+    cluster.pass(20);
+    assert!(stuck(&cluster));
 }
 
 /// Leave to bury is no order to kill: a pod that is well again stays.

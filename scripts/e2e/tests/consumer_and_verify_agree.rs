@@ -184,9 +184,9 @@ async fn store(root: &std::path::Path, format: &str, records: &[Owned]) -> Vec<O
     for batch in records.chunks(BATCH) {
         let raw: Vec<RawRecord> = batch.iter().map(raw).collect();
         let decoded = table.decode(&decoder, Arc::new(raw)).await.unwrap();
-        letters.extend(decoded.rows.dead_letters.iter().map(|dead| letter(&batch[dead.index])));
+        letters.extend(decoded.dead_letters.iter().map(|dead| letter(&batch[dead.index])));
         let to = batch.last().unwrap().offset + 1;
-        let rows = vec![decoded.rows.batch];
+        let rows = vec![decoded.rows];
         let sealed = SealedBatch { from, to, leader_epoch: None, rows, schema: decoded.schema };
         writer.write(&sealed).await.unwrap();
         from = to;

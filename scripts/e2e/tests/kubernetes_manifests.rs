@@ -92,6 +92,11 @@ fn check_overlay(overlay: &str, components: &[&str]) {
     {
         wait_for_pods(&namespace, deployment, count);
     }
+    if components.contains(&"compaction") {
+        let job = ["create", "job", "--from=cronjob/stowage-compaction", "compaction"];
+        namespace.kubectl(&job).unwrap();
+        wait_for(&namespace, &["get", "job", "compaction", "-o", "jsonpath={.status.active}"], "1");
+    }
     // What is cluster-wide does not go with the namespace.
     cluster.kubectl(&["delete", "-k", &path, "--wait=false"]).unwrap();
 }
@@ -108,7 +113,8 @@ fn the_production_overlay_is_accepted() {
 
 #[test]
 fn the_production_overlay_is_accepted_with_every_component() {
-    check_overlay("production", &["monitoring", "tls", "spares", "pod-address"]);
+    let all = ["monitoring", "tls", "spares", "compaction", "pod-address"];
+    check_overlay("production", &all);
 }
 
 #[test]

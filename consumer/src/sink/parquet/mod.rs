@@ -1,9 +1,11 @@
 //! Parquet objects: one conditional put per batch, chained by their offsets, so that each record is stored once.
 //!
 //! ```text
+//!  decode ──> chunk (row groups)
 //!  open: chain (where it ends), start (where to go on) ──> write: object (bytes) ──> writer (put) ──> verdict (name taken)
 //! ```
 
+pub mod chunk;
 pub mod footer;
 pub mod object;
 pub mod start;

@@ -1,22 +1,23 @@
 //! Pure. An object of a partition's chain: its name, what its footer says, and its bytes.
 
+use std::iter;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray as _, ListArray, RecordBatch, StructArray, new_null_array,
 };
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 
+use super::chunk::{Chunk, new_file};
 use super::footer::Footer;
 use crate::decode::frame_fields;
-use crate::sink::SealedBatch;
+use crate::sink::{Packed, SealedBatch};
+use crate::table::schema::TableSchema;
 
 /// How the columns of objects are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,25 +47,33 @@ pub(super) struct Object {
     pub(super) rows: u64,
 }
 
-/// Encodes the rows of `batch` from the footer's first offset on.
+/// Makes an object of the rows of `batch` from the footer's first offset on.
 pub(super) fn encode(
     footer: Footer,
     batch: &SealedBatch,
     compression: Compression,
 ) -> Result<Object, ParquetError> {
-    let schema = object_schema(batch);
-    let properties = properties(&footer, compression)?;
+    let chunks = || batch.rows.iter().filter_map(Packed::chunk);
+    let schema = object_schema(chunks().map(Chunk::schema), &batch.schema);
     // Readers need no copy of the Arrow schema: every type that we use is Parquet's own.
-    let options =
-        ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)?;
+    let mut file = new_file(&schema, properties(&footer, compression)?)?;
     let mut rows = 0;
-    for batch in &batch.rows {
-        let batch = rows_from(batch, footer.from);
-        rows += batch.num_rows() as u64;
-        writer.write(&widened(&batch, &schema)?)?;
+    for chunk in chunks() {
+        if let Some(chunk) = chunk.reshaped(footer.from, &schema, compression)? {
+            rows += chunk.rows();
+            chunk.append_to(&mut file)?;
+        }
     }
-    Ok(Object { footer, bytes: writer.into_inner()?.into(), rows })
+    Ok(Object { footer, bytes: file.into_inner()?.into(), rows })
+}
+
+/// Encodes decoded rows of a table that has `schema` now.
+pub(in crate::sink) fn pack(
+    rows: &RecordBatch,
+    schema: &TableSchema,
+    compression: Compression,
+) -> Result<Chunk, ParquetError> {
+    Chunk::pack(rows, &object_schema(iter::once(&rows.schema()), schema), compression)
 }
 
 fn properties(footer: &Footer, compression: Compression) -> Result<WriterProperties, ParquetError> {
@@ -90,25 +99,18 @@ pub(crate) fn writer_properties(
 }
 
 /// The columns of the object: all of the table's, and those of ours that a row can have.
-fn object_schema(batch: &SealedBatch) -> SchemaRef {
-    let has = |name: &str| batch.rows.iter().any(|rows| rows.schema().index_of(name).is_ok());
+fn object_schema<'s>(
+    of_rows: impl Iterator<Item = &'s SchemaRef> + Clone,
+    table: &TableSchema,
+) -> SchemaRef {
+    let has = |name: &str| of_rows.clone().any(|schema| schema.index_of(name).is_ok());
     let ours = frame_fields().into_iter();
     let ours = ours.filter(|field| !is_optional(field.name()) || has(field.name()));
-    Arc::new(Schema::new(ours.chain(batch.schema.arrow_fields()).collect::<Vec<_>>()))
+    Arc::new(Schema::new(ours.chain(table.arrow_fields()).collect::<Vec<_>>()))
 }
 
 pub(crate) fn is_optional(name: &str) -> bool {
     matches!(name, "kafka_headers" | "kafka_unparsed")
-}
-
-/// The rows whose offset is not below `from`.
-fn rows_from(batch: &RecordBatch, from: u64) -> RecordBatch {
-    let Some(offsets) = batch.column_by_name("kafka_offset") else {
-        return batch.clone();
-    };
-    let offsets = offsets.as_primitive::<Int64Type>().values();
-    let below = offsets.partition_point(|offset| u64::try_from(*offset).is_ok_and(|o| o < from));
-    batch.slice(below, batch.num_rows() - below)
 }
 
 /// The same rows with all columns of a later schema.
@@ -160,7 +162,6 @@ mod tests {
     use super::*;
     use crate::decode::{Decoded, Decoder};
     use crate::record::RawRecord;
-    use crate::table::schema::TableSchema;
     use common::identity::{Nonce, TableId, TopicId};
     use common::messages::command::Source;
     use common::partition::TopicPartition;
@@ -168,7 +169,7 @@ mod tests {
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use uuid::Uuid;
 
-    fn rows(schema: &mut TableSchema, offset: u64, value: &'static str) -> RecordBatch {
+    fn rows(schema: &mut TableSchema, offset: u64, value: &'static str) -> Packed {
         let source = Source {
             table: "t".into(),
             format: "json".into(),
@@ -184,7 +185,9 @@ mod tests {
             *schema = schema.widened(&wider.columns).unwrap();
         }
         match decoder.decode(&records, schema) {
-            Decoded::Rows(rows) => rows.batch,
+            Decoded::Rows(rows) => {
+                Packed::Parquet(pack(&rows.batch, schema, Compression::Snappy).unwrap())
+            }
             Decoded::Wider(wider) => panic!("{wider:?}"),
         }
     }

@@ -41,7 +41,7 @@ pub struct ParquetTable {
     pub(super) id: TableId,
     pub(super) store: Store,
     pub(super) schema: Arc<SchemaChain>,
-    pub(super) compression: Compression,
+    pub(in crate::sink) compression: Compression,
     pub(super) nonces: Nonces,
 }
 

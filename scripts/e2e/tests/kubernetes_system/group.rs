@@ -74,7 +74,11 @@ impl<'a> Group<'a> {
         let topic = format!("orders-{}", stage.prefix());
         stage.create(&topic, PARTITIONS);
         let lake = stage.lake_url();
+        let crash_points = stage.plan(CAPACITY).crash_points();
+        std::fs::create_dir_all(&crash_points).unwrap();
+        let crash_points = crash_points.display().to_string();
         let own = [
+            ("CRASH_POINTS", crash_points.as_str()),
             ("KAFKA_BOOTSTRAP_SERVERS", stage.servers()),
             ("TOPIC_PREFIX", stage.prefix()),
             ("GROUP_ID", stage.prefix()),
@@ -88,7 +92,7 @@ impl<'a> Group<'a> {
         let group = Self { cluster, namespace, stage, topic, manifests, http };
         group.apply();
         group.wait_for("an orchestrator leads", |_| Ok(()));
-        group.plan().tell(&["service", "set", &group.topic]).unwrap();
+        group.tell(&["service", "set", &group.topic]);
         group.wait_until_owned();
         group
     }
@@ -156,6 +160,33 @@ impl<'a> Group<'a> {
             Ok(found) => found,
             Err(error) => panic!("{error}\n{}", self.state()),
         }
+    }
+
+    /// Who has partition 0, and another consumer that lives.
+    pub(crate) fn owner_and_other(status: &Value) -> Result<(u64, u64), String> {
+        let partitions = status["partitions"].as_object().into_iter().flatten();
+        let mut first = partitions.filter(|(name, _)| name.ends_with("/0"));
+        let owner = first.next().and_then(|(_, one)| one["owner"].as_u64());
+        let owner = owner.ok_or_else(|| format!("partition 0 has no owner: {status}"))?;
+        let living = Self::incarnations(status).into_iter().filter(|(_, one)| !one.is_null());
+        let mut others = living.filter_map(|(consumer, _)| consumer.as_u64());
+        let other = others.find(|consumer| *consumer != owner);
+        Ok((owner, other.ok_or_else(|| format!("there is no other consumer: {status}"))?))
+    }
+
+    /// Whoever comes to this place next dies there.
+    pub(crate) fn die_at(&self, place: &str) {
+        std::fs::write(self.plan().crash_points().join(place), "").unwrap();
+    }
+
+    /// Whether nobody has come there yet.
+    pub(crate) fn has_place(&self, place: &str) -> bool {
+        self.plan().crash_points().join(place).exists()
+    }
+
+    /// What a person types.
+    pub(crate) fn tell(&self, arguments: &[&str]) {
+        self.plan().tell(arguments).unwrap();
     }
 
     pub(crate) fn wait_until_owned(&self) {

@@ -118,13 +118,25 @@ impl World {
     fn kill_orchestrator(&mut self) {
         let index = self.outside.rng.random_range(0..2);
         let back_at = self.later(20);
+        // Every third is asked to.
+        if self.orchestrators[index].as_ref().is_some_and(|ended| ended.pid.is_multiple_of(3)) {
+            self.ask_orchestrator_to_end(index);
+        }
         self.end_orchestrator(index, back_at);
+    }
+
+    /// What it wrote before may arrive later than its farewell.
+    pub(crate) fn ask_orchestrator_to_end(&mut self, index: usize) {
+        let now = self.outside.now;
+        if let Some(asked) = self.orchestrators[index].as_mut().filter(|o| o.is_awake(now)) {
+            asked.leave(&mut self.outside);
+        }
     }
 
     pub(crate) fn end_orchestrator(&mut self, index: usize, back_at: common::moment::Moment) {
         let Some(ended) = self.orchestrators[index].take() else { return };
         let pid = ended.pid;
-        note(None, || format!("orchestrator {pid} was killed"));
+        note(None, || format!("orchestrator {pid} ended"));
         self.outside.seen.leader_kills += 1;
         self.outside.network.forget(pid);
         let (mut state_dir, mut folders) = (ended.state_dir, ended.fleet.folders);

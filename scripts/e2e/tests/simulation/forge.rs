@@ -19,6 +19,9 @@ use super::kafka::{Kafka, Payload, Raw, Record, controller_topic_id};
 use super::outside::Outside;
 use super::world::CONSUMERS;
 
+/// Changes something only where the command that it repeats was never obeyed.
+pub(crate) const REPEATED: &str = "a repeated command";
+
 /// Writes one of them, straight into the log.
 pub(crate) fn forge(outside: &mut Outside) {
     let Outside { kafka, rng, .. } = outside;
@@ -43,7 +46,7 @@ fn for_consumer(consumer: ConsumerId, kafka: &Kafka, rng: &mut ChaCha8Rng) -> Fo
         0 => {
             let count = assigns().count();
             let index = rng.random_range(0..count.max(1));
-            Some(("a repeated command", assigns().nth(index)?.payload.clone()))
+            Some((REPEATED, assigns().nth(index)?.payload.clone()))
         }
         1 => {
             let generation = Generation(highest.0 + 1_000);

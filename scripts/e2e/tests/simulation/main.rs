@@ -175,6 +175,7 @@ fn check_that_something_happened(seen: &Seen) {
     assert!(seldom.iter().all(|count| *count > 20), "{seen}");
     let faults = [seen.kills, seen.freezes, seen.leader_kills, seen.leader_freezes, seen.volumes];
     assert!(faults.iter().all(|count| *count > 100), "{seen}");
+    assert!(seen.farewells > 100, "{seen}");
     let others = [seen.topics_grown, seen.topics_created_anew, seen.clock_steps, seen.forged];
     assert!(others.iter().all(|count| *count > 100), "{seen}");
 }

@@ -105,6 +105,12 @@ impl Orchestrator {
         self.frozen_until <= now
     }
 
+    /// It has read what stands in the log, but for what was written a moment ago.
+    pub(crate) fn is_caught_up(&self, outside: &Outside) -> bool {
+        let unread = outside.kafka.controller[0].len() - self.requests.next;
+        self.requests.end.is_none() && unread < 20
+    }
+
     pub(crate) fn is_leading(&self) -> bool {
         self.conductor.is_leading()
     }
@@ -313,6 +319,15 @@ impl Orchestrator {
         let is_whole = !outside.rng.random_ratio(1, 40);
         let payload = if is_whole { message.into() } else { Payload::encoded(&message) };
         outside.send(self.pid, Parcel::Record { to, payload, said });
+    }
+
+    /// What it does last when it is asked to end.
+    pub(crate) fn leave(&mut self, outside: &mut Outside) {
+        if let Some(farewell) = self.conductor.farewell() {
+            note(None, || format!("orchestrator {} says that it leaves", self.pid));
+            outside.seen.farewells += 1;
+            self.write(Destination::Requests, farewell, outside);
+        }
     }
 
     pub(crate) fn receive(&mut self, receipt: &Receipt) {

@@ -1,5 +1,6 @@
 //! Pure. Brokers or sink away for a while, with somebody dying meanwhile: how long until all is well again?
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -30,14 +31,29 @@ impl World {
             self.go_on(STEP_MS);
         }
         note(None, || "they answer again".into());
+        let (mut lived, mut ended_at, mut was_placed) = (self.pids(), back_at, false);
         loop {
             self.go_on(STEP_MS);
-            let since = self.outside.now.saturating_since(back_at);
+            let now = self.outside.now;
+            let since = now.saturating_since(back_at);
             let Some((_, partition, text)) = self.unsettled() else { return (fault, since) };
-            if since > CONVERGENCE_MAX {
+            was_placed |= self.misplaced().is_none();
+            let live = self.pids();
+            if !lived.is_subset(&live) {
+                ended_at = now;
+            }
+            lived = live;
+            // Once all was in its place, consumers that are not needed may be closed. The end of one that another
+            // orchestrator started is confirmed by nobody: the leader waits until its lease is over.
+            let due_from = if was_placed { ended_at } else { back_at };
+            if now.saturating_since(due_from) > CONVERGENCE_MAX {
                 let text = format!("{since:?} after {fault:?} for {seconds} s: {text}");
                 broken(Invariant::I7, partition.as_ref(), text);
             }
         }
+    }
+
+    fn pids(&self) -> BTreeSet<u32> {
+        self.processes.keys().copied().collect()
     }
 }

@@ -45,6 +45,7 @@ seen! {
     freezes,
     leader_kills,
     leader_freezes,
+    farewells,
     drains,
     cuts,
     volumes,

@@ -99,6 +99,14 @@ impl World {
 
     /// What is missing, if anything is.
     pub(crate) fn unsettled(&self) -> Option<(Invariant, Option<TopicPartition>, String)> {
+        self.misplaced().or_else(|| {
+            let is_settled = self.leader().is_some_and(|status| status.is_settled);
+            (!is_settled).then(|| (Invariant::I7, None, "the leader is not settled".into()))
+        })
+    }
+
+    /// What is not led, not read where the leader says, not stored or not committed, if anything is.
+    pub(crate) fn misplaced(&self) -> Option<(Invariant, Option<TopicPartition>, String)> {
         let leaders = self.orchestrators.iter().flatten().filter(|o| o.is_leading()).count();
         if leaders != 1 {
             return Some((Invariant::I7, None, format!("{leaders} orchestrators lead")));
@@ -110,7 +118,7 @@ impl World {
                 return Some((invariant, Some(partition), text));
             }
         }
-        (!status.is_settled).then(|| (Invariant::I7, None, "the leader is not settled".into()))
+        None
     }
 
     fn unsettled_partition(

@@ -14,6 +14,8 @@ use super::world::World;
 
 /// Everybody gets something done so often that no time is lost by the simulation itself.
 pub(super) const STEP_MS: u64 = 12;
+/// So soon another leads when the leader was asked to end: nobody waits for its silence.
+const FOLLOWED_MAX: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
@@ -21,6 +23,8 @@ pub(crate) enum Fault {
     Move,
     Crash,
     LeaderCrash,
+    /// It is asked to end.
+    LeaderEnd,
     BothCrash,
     SinkAway,
     BrokersAway,
@@ -33,7 +37,7 @@ impl Fault {
     /// I6: how long a partition may be without an owner.
     fn unowned_max(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Move | Self::LeaderCrash => 1,
+            Self::Move | Self::LeaderCrash | Self::LeaderEnd => 1,
             Self::Crash => 15,
             Self::BothCrash => 30,
             Self::SinkAway | Self::BrokersAway => unreachable!("see `suffer_an_outage`"),
@@ -45,7 +49,7 @@ impl Fault {
         Duration::from_secs(match self {
             Self::Move => 6,
             Self::Crash => 20,
-            Self::LeaderCrash => 25,
+            Self::LeaderCrash | Self::LeaderEnd => 25,
             Self::BothCrash => 35,
             Self::SinkAway | Self::BrokersAway => unreachable!("see `suffer_an_outage`"),
         })
@@ -55,16 +59,26 @@ impl Fault {
 impl World {
     /// I6, by one fault; what follows is watched until all is well again.
     pub(crate) fn suffer_one_fault(&mut self) -> (Fault, Duration) {
-        let fault = Fault::ALL[self.outside.rng.random_range(0..Fault::ALL.len())];
+        let fault = match Fault::ALL[self.outside.rng.random_range(0..Fault::ALL.len())] {
+            Fault::LeaderCrash if self.is_leader_asked() => Fault::LeaderEnd,
+            fault => fault,
+        };
         let partitions: Vec<_> = self.outside.kafka.partitions().collect();
         let mut owned: BTreeMap<_, _> = partitions.iter().map(|p| (p, self.outside.now)).collect();
         let began = self.outside.now;
         note(None, || format!("a single fault: {fault:?}"));
+        // Whoever has only just begun reads first.
+        let mut others = self.orchestrators.iter().flatten();
+        let is_followed =
+            fault == Fault::LeaderEnd && others.all(|o| o.is_caught_up(&self.outside));
         self.inflict_one(fault, &partitions);
         let mut longest = Duration::ZERO;
         while self.outside.now.saturating_since(began) < fault.watch() {
             self.go_on(STEP_MS);
             let now = self.outside.now;
+            if is_followed && now.saturating_since(began) > FOLLOWED_MAX {
+                self.check_that_one_leads();
+            }
             for (partition, owned_at) in &mut owned {
                 let unowned = now.saturating_since(*owned_at);
                 longest = longest.max(unowned);
@@ -80,6 +94,20 @@ impl World {
         (fault, longest)
     }
 
+    /// Every second leader is asked to end instead of being killed.
+    fn is_leader_asked(&self) -> bool {
+        let mut leaders = self.orchestrators.iter().flatten().filter(|o| o.is_leading());
+        leaders.next().is_some_and(|leader| leader.pid.is_multiple_of(2))
+    }
+
+    fn check_that_one_leads(&self) {
+        let leading = self.orchestrators.iter().flatten().filter(|o| o.is_leading()).count();
+        if leading != 1 {
+            let text = format!("{leading} orchestrators lead {FOLLOWED_MAX:?} after a farewell");
+            broken(Invariant::I6, None, text);
+        }
+    }
+
     pub(super) fn kill_a_reader(&mut self) {
         let readers = self.processes.values().filter(|process| process.reads_anything());
         let readers: Vec<_> = readers.map(|process| process.pid).collect();
@@ -88,9 +116,12 @@ impl World {
     }
 
     fn inflict_one(&mut self, fault: Fault, partitions: &[TopicPartition]) {
-        if matches!(fault, Fault::LeaderCrash | Fault::BothCrash) {
+        if matches!(fault, Fault::LeaderCrash | Fault::LeaderEnd | Fault::BothCrash) {
             let leader = self.orchestrators.iter().flatten().find(|o| o.is_leading());
             let home = leader.expect("it has settled").home;
+            if fault == Fault::LeaderEnd {
+                self.ask_orchestrator_to_end(home);
+            }
             let back_at = self.outside.now + Duration::from_secs(100);
             self.end_orchestrator(home, back_at);
         }

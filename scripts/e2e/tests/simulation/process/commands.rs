@@ -7,6 +7,7 @@ use consumer::inbox::{Command, Envelope, LeaderSign, leader_sign};
 use consumer::ownership::{Event, LaneId};
 use orchestrator::conductor::action::Destination;
 
+use super::super::forge::REPEATED;
 use super::super::history::{Invariant, broken, note};
 use super::super::kafka::{Kafka, Payload, controller_topic_id};
 use super::super::outside::Outside;
@@ -31,6 +32,8 @@ impl Process {
             }));
         }
         if let Some(generation) = found {
+            self.led_by = self.led_by.max(found);
+            note(None, || format!("process {} finds that {generation} leads", self.pid));
             self.ownership.handle(Event::LeaderStarted(generation));
         }
     }
@@ -44,7 +47,7 @@ impl Process {
         let log = &outside.kafka.controller[self.consumer.0 as usize];
         let Some(record) = log.get(self.cursor).cloned() else { return };
         self.cursor += 1;
-        let before = record.forged.map(|_| self.trace());
+        let mut before = record.forged.map(|_| self.trace());
         let command = match &record.payload {
             Payload::Raw(raw) => self.inbox.take(raw.envelope()),
             Payload::Whole(message) => match &**message {
@@ -59,9 +62,14 @@ impl Process {
         match command {
             Ok(Some(Command::Assign(assign))) => {
                 note(None, || format!("process {} reads {}", self.pid, shown(&assign)));
+                if self.is_due(&assign) && record.forged == Some(REPEATED) {
+                    before = None;
+                }
                 self.tell(Event::Assign(assign), outside);
             }
             Ok(Some(Command::LeaderStarted(generation))) => {
+                note(None, || format!("process {} reads that {generation} leads", self.pid));
+                self.led_by = self.led_by.max(Some(generation));
                 self.tell(Event::LeaderStarted(generation), outside);
             }
             Ok(Some(Command::Start(_) | Command::Stop(_))) => {
@@ -79,6 +87,14 @@ impl Process {
                 broken(Invariant::I8, None, text);
             }
         }
+    }
+
+    /// Whether it has yet to obey this, as a copy that came before its leader was announced was refused: then
+    /// another copy is no repetition. The leader itself writes a command until it is answered.
+    fn is_due(&self, assign: &Assign) -> bool {
+        let is_its_own = assign.incarnation == self.incarnation();
+        let is_of_leader = Some(assign.term.generation) == self.led_by;
+        is_its_own && is_of_leader && Some(assign.term) > self.ownership.term()
     }
 
     /// All that a command may change.
@@ -103,4 +119,59 @@ pub(crate) fn shown(assign: &Assign) -> String {
     let given: Vec<_> = given.collect();
     let end = if assign.end { ", to end" } else { "" };
     format!("Assign {} to {:?}: [{}]{end}", assign.term, assign.incarnation, given.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::kafka::Record;
+    use super::*;
+    use common::identity::{ConsumerId, Incarnation, Nonce};
+    use common::messages::Extra;
+    use common::messages::command::LeaderStarted;
+    use common::term::Sequence;
+    use rand::SeedableRng as _;
+    use rand::rngs::ChaCha8Rng;
+
+    const CONSUMER: ConsumerId = ConsumerId(1);
+
+    fn append(outside: &mut Outside, message: impl Into<Message>, forged: Option<&'static str>) {
+        let payload = Payload::from(message.into());
+        outside.kafka.append(Destination::Consumer(CONSUMER), Record { payload, forged });
+    }
+
+    fn assign(incarnation: Incarnation, sequence: u64) -> Assign {
+        let term = Term { generation: Generation(7), sequence: Sequence(sequence) };
+        let extra = Extra::new();
+        Assign { term, incarnation, answer_read: 0, end: false, topics: vec![], extra }
+    }
+
+    /// As in a history in which the announcement of a leader came seconds after its commands.
+    #[test]
+    fn a_repeated_command_is_obeyed_where_no_copy_was() {
+        let mut outside = Outside::new(1, ChaCha8Rng::seed_from_u64(1));
+        let mut process = Process::start(CONSUMER, &mut outside);
+        let (first, second) = (assign(process.incarnation(), 1), assign(process.incarnation(), 2));
+        let announced = LeaderStarted {
+            nonce: Nonce(1),
+            author: "a leader".into(),
+            generation: Some(Generation(7)),
+            controller_topic_id: controller_topic_id(),
+            extra: Extra::new(),
+        };
+        append(&mut outside, second.clone(), None);
+        append(&mut outside, second.clone(), Some(REPEATED));
+        append(&mut outside, announced, None);
+        append(&mut outside, assign(Incarnation(1), 3), Some(REPEATED));
+        append(&mut outside, second.clone(), Some(REPEATED));
+        append(&mut outside, second.clone(), Some(REPEATED));
+        append(&mut outside, first.clone(), Some(REPEATED));
+        let mut obeyed = vec![];
+        for _ in 0..7 {
+            process.read_command(&mut outside);
+            obeyed.push(process.ownership.term());
+        }
+        let term = Some(second.term);
+        assert_eq!(obeyed, [None, None, None, None, term, term, term]);
+        assert!(!process.is_due(&first) && !process.is_due(&second));
+    }
 }

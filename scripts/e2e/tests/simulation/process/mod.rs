@@ -10,6 +10,7 @@ use common::messages::Message;
 use common::messages::event::{Heartbeat, LIFE};
 use common::moment::Moment;
 use common::partition::TopicPartition;
+use common::term::Generation;
 use consumer::inbox::Inbox;
 use consumer::lease::Lease;
 use consumer::offsets::Offsets;
@@ -41,6 +42,8 @@ pub(crate) struct Process {
     started_ms: i64,
     /// Counts its incarnations from 1.
     life: u64,
+    /// The highest generation of which it was told that it leads.
+    led_by: Option<Generation>,
     ownership: Ownership,
     lease: Lease,
     inbox: Inbox,
@@ -75,6 +78,7 @@ impl Process {
             pid,
             started_ms: outside.timestamp().0,
             life: 1,
+            led_by: None,
             ownership: Ownership::new(consumer, incarnation),
             lease: Lease::new(TTL, MARGIN),
             inbox: Inbox::new(false, controller_topic_id()),
@@ -233,7 +237,10 @@ impl Process {
                     let (incarnation, number) = (answer.incarnation, answer.number);
                     self.write(answer.into(), Said::Answer { incarnation, number }, outside);
                 }
-                Action::Refuse { .. } => outside.seen.refused += 1,
+                Action::Refuse { text, .. } => {
+                    outside.seen.refused += 1;
+                    note(None, || format!("process {} refuses it: {text}", self.pid));
+                }
                 Action::Exit => self.is_exited = true,
             }
         }

@@ -1,0 +1,5 @@
+//! The Storage Write API over gRPC.
+
+pub mod service;
+pub mod unary;
+pub mod appends;
