@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from . import connect
 from .plot import Panel, svg
@@ -145,8 +146,7 @@ def spread(args: argparse.Namespace) -> Rounds:
 
 def points(rounds: Rounds, places: list[tuple[str, int, str, str]]) -> list[tuple[int, float]]:
     def middle(what: str) -> float:
-        rates = sorted(result.megabytes_per_second for result in rounds[what])
-        return rates[len(rates) // 2]
+        return median(result.megabytes_per_second for result in rounds[what])
 
     return [(count, middle(what)) for _, count, _, what in places]
 
