@@ -10,12 +10,12 @@ use arrow::array::{AsArray as _, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
@@ -25,9 +25,9 @@ use super::object::{Compression, widened, writer_properties};
 #[derive(Clone, Debug)]
 pub struct Chunk {
     schema: SchemaRef,
-    /// The columns' pages, as `metadata` says.
-    pages: Bytes,
-    metadata: Arc<ParquetMetaData>,
+    /// A whole Parquet file. What describes its pages is read when they are copied: it takes ten times as much then.
+    file: Bytes,
+    rows: u64,
     /// The first row's offset, and the last one's + 1.
     offsets: Range<u64>,
 }
@@ -43,18 +43,15 @@ impl Chunk {
         compression: Compression,
     ) -> Result<Self, ParquetError> {
         let properties = writer_properties(compression)?.build();
-        // What describes the columns is written with the object.
         let options =
             ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let mut pages = Vec::new();
         let mut writer =
-            ArrowWriter::try_new_with_options(&mut pages, Arc::clone(schema), options)?;
+            ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(schema), options)?;
         writer.write(&widened(rows, schema)?)?;
-        let metadata = writer.close()?;
-        pages.truncate(end_of_pages(&metadata));
-        let pages = Bytes::from(pages.into_boxed_slice());
-        let schema = Arc::clone(schema);
-        Ok(Self { schema, pages, metadata: Arc::new(metadata), offsets: offsets(rows) })
+        // Without the room that it was given to grow.
+        let file = Bytes::from(writer.into_inner()?.into_boxed_slice());
+        let (schema, offsets) = (Arc::clone(schema), offsets(rows));
+        Ok(Self { schema, file, rows: rows.num_rows() as u64, offsets })
     }
 
     pub fn schema(&self) -> &SchemaRef {
@@ -62,13 +59,12 @@ impl Chunk {
     }
 
     pub fn rows(&self) -> u64 {
-        let groups = self.metadata.row_groups().iter();
-        groups.map(|group| u64::try_from(group.num_rows()).unwrap_or_default()).sum()
+        self.rows
     }
 
     /// Bytes held in memory.
     pub fn bytes(&self) -> usize {
-        self.pages.len() + self.metadata.memory_size()
+        self.file.len()
     }
 
     /// The same rows from offset `from` on, with all columns of `schema`; `None` if no row is left.
@@ -96,13 +92,11 @@ impl Chunk {
     /// # Errors
     /// If they are damaged.
     pub fn unpack(&self) -> Result<RecordBatch, ParquetError> {
-        let mut file = new_file(&self.schema, WriterProperties::new())?;
-        self.append_to(&mut file)?;
-        let file = Bytes::from(file.into_inner()?);
-        let rows = ParquetRecordBatchReaderBuilder::try_new(file)?.build()?;
+        let options = ArrowReaderOptions::new().with_schema(Arc::clone(&self.schema));
+        let file = self.file.clone();
+        let rows = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?.build()?;
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let schema = rows.first().map_or_else(|| Arc::clone(&self.schema), RecordBatch::schema);
-        Ok(concat_batches(&schema, &rows)?)
+        Ok(concat_batches(&self.schema, &rows)?)
     }
 
     /// Copies the pages to the end of a file that has the same columns.
@@ -113,7 +107,8 @@ impl Chunk {
         &self,
         file: &mut SerializedFileWriter<W>,
     ) -> Result<(), ParquetError> {
-        for group in self.metadata.row_groups() {
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&self.file)?;
+        for group in metadata.row_groups() {
             let mut copy = file.next_row_group()?;
             for column in group.columns() {
                 let close = ColumnCloseResult {
@@ -124,7 +119,7 @@ impl Chunk {
                     column_index: None,
                     offset_index: None,
                 };
-                copy.append_column(&self.pages, close)?;
+                copy.append_column(&self.file, close)?;
             }
             copy.close()?;
         }
@@ -139,15 +134,6 @@ pub(super) fn new_file(
 ) -> Result<SerializedFileWriter<Vec<u8>>, ParquetError> {
     let columns = ArrowSchemaConverter::new().convert(schema)?;
     SerializedFileWriter::new(Vec::new(), columns.root_schema_ptr(), Arc::new(properties))
-}
-
-fn end_of_pages(metadata: &ParquetMetaData) -> usize {
-    let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
-    let ends = columns.map(|column| {
-        let (start, length) = column.byte_range();
-        start + length
-    });
-    usize::try_from(ends.max().unwrap_or_default()).unwrap_or(usize::MAX)
 }
 
 fn offsets(rows: &RecordBatch) -> Range<u64> {
@@ -165,4 +151,94 @@ fn rows_from(rows: &RecordBatch, from: u64) -> RecordBatch {
     let offsets = offsets.as_primitive::<Int64Type>().values();
     let below = offsets.partition_point(|offset| u64::try_from(*offset).is_ok_and(|o| o < from));
     rows.slice(below, rows.num_rows() - below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::schema::{Column, ColumnType, TableSchema, Unit};
+    use arrow::array::{ArrayRef, Int64Array, new_null_array};
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    fn column(name: &str, kind: ColumnType) -> Column {
+        Column { name: name.into(), field: Some(name.into()), kind }
+    }
+
+    /// Every type that a column can have, alone and in all that holds others.
+    fn table() -> TableSchema {
+        let kinds = [
+            ColumnType::Boolean,
+            ColumnType::Integer,
+            ColumnType::Float,
+            ColumnType::Text,
+            ColumnType::Binary,
+            ColumnType::Decimal { precision: 38, scale: 9 },
+            ColumnType::Date,
+            ColumnType::Time(Unit::Millis),
+            ColumnType::Time(Unit::Micros),
+            ColumnType::Time(Unit::Nanos),
+            ColumnType::Timestamp { unit: Unit::Millis, utc: true },
+            ColumnType::Timestamp { unit: Unit::Micros, utc: false },
+            ColumnType::Timestamp { unit: Unit::Nanos, utc: true },
+            ColumnType::Uuid,
+        ];
+        let mut columns = Vec::new();
+        for (at, kind) in kinds.into_iter().enumerate() {
+            let name = |of: &str| format!("{of}_{at}");
+            let fields = vec![column("a", kind.clone())];
+            columns.push(column(&name("list"), ColumnType::List(Box::new(kind.clone()))));
+            columns.push(column(&name("map"), ColumnType::Map(Box::new(kind.clone()))));
+            let of_structs = ColumnType::Map(Box::new(ColumnType::Struct(fields.clone())));
+            columns.push(column(&name("map_of_structs"), of_structs));
+            columns.push(column(&name("struct"), ColumnType::Struct(fields)));
+            columns.push(column(&name("alone"), kind));
+        }
+        TableSchema { version: 1, columns }
+    }
+
+    fn schema(table: &TableSchema) -> SchemaRef {
+        let offset = Arc::new(Field::new("kafka_offset", DataType::Int64, false));
+        let fields =
+            std::iter::once(offset).chain(table.arrow_fields().into_iter().map(Into::into));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    fn rows(schema: &SchemaRef) -> RecordBatch {
+        let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(10..15));
+        let nulls = schema.fields().iter().skip(1);
+        let nulls = nulls.map(|field| new_null_array(field.data_type(), 5));
+        let columns = std::iter::once(offsets).chain(nulls).collect();
+        RecordBatch::try_new(Arc::clone(schema), columns).unwrap()
+    }
+
+    /// Rows of every type are the same once they are read again, and can be given further columns and
+    /// fields, or lose those that another owner stored.
+    #[test]
+    fn packed_rows_can_be_reshaped() {
+        let narrow = table();
+        let mut wide = table();
+        wide.columns.push(column("new", ColumnType::Text));
+        for column_of_all in &mut wide.columns {
+            let fields = match &mut column_of_all.kind {
+                ColumnType::Struct(fields) => fields,
+                ColumnType::Map(values) => match &mut **values {
+                    ColumnType::Struct(fields) => fields,
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            fields.push(column("b", ColumnType::Integer));
+        }
+        let (narrow, wide) = (schema(&narrow), schema(&wide));
+        let rows = rows(&narrow);
+        let chunk = Chunk::pack(&rows, &narrow, Compression::Zstd).unwrap();
+        assert_eq!(chunk.unpack().unwrap(), rows);
+        let reshaped = |from, schema| chunk.reshaped(from, schema, Compression::Zstd).unwrap();
+        let left = reshaped(12, &narrow).unwrap();
+        assert_eq!(left.unpack().unwrap(), rows.slice(2, 3));
+        let wider = reshaped(0, &wide).unwrap();
+        assert_eq!((wider.rows(), wider.schema()), (5, &wide));
+        assert_eq!(wider.unpack().unwrap(), widened(&rows, &wide).unwrap());
+        assert!(reshaped(15, &wide).is_none());
+    }
 }

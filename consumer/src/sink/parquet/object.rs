@@ -4,7 +4,7 @@ use std::iter;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, ListArray, RecordBatch, StructArray, new_null_array,
+    Array, ArrayRef, AsArray as _, ListArray, MapArray, RecordBatch, StructArray, new_null_array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -143,6 +143,14 @@ fn widened_array(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowE
             let elements = widened_array(narrow.values(), field.data_type())?;
             let (offsets, nulls) = (narrow.offsets().clone(), narrow.nulls().cloned());
             Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, elements, nulls)?))
+        }
+        DataType::Map(field, is_sorted) => {
+            let narrow = array.as_map_opt().ok_or_else(|| changed(array, wanted))?;
+            let entries: ArrayRef = Arc::new(narrow.entries().clone());
+            let entries = widened_array(&entries, field.data_type())?.as_struct().clone();
+            let (ends, nulls) = (narrow.offsets().clone(), narrow.nulls().cloned());
+            let wide = MapArray::try_new(Arc::clone(field), ends, entries, nulls, *is_sorted)?;
+            Ok(Arc::new(wide))
         }
         _ => Err(changed(array, wanted)),
     }
