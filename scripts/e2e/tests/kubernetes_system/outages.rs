@@ -33,6 +33,11 @@ fn a_lost_api_server_and_a_lost_node_lose_nothing() {
     let low = group.load(CAPACITY / 5);
     group.wait_for_consumers("one consumer suffices again", |count| count == 1);
     group.wait_for_claims("claims that are not needed go", 1);
+    // Nothing else patches a Deployment for sure.
+    let name = group.consumers().remove(0).0;
+    group.namespace.kubectl(&["scale", "deployment", &name, "--replicas=0"]).unwrap();
+    group.wait_until_owned();
+    group.wait_for_progress();
     low.stop();
     assert_all_is_used(&group);
     group.end_soundly();
