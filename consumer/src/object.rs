@@ -108,20 +108,11 @@ impl OpenObject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-
-    use crate::sink::parquet::Compression;
-    use crate::sink::parquet::chunk::Chunk;
-
-    fn packed(offsets: ArrayRef) -> Packed {
-        let rows = RecordBatch::try_from_iter([("kafka_offset", offsets)]).unwrap();
-        Packed::Parquet(Chunk::pack(&rows, &rows.schema(), Compression::Snappy).unwrap())
-    }
+    use crate::sink::packed_offsets;
 
     fn addition(to: u64, rows: i64, version: u32) -> Addition {
-        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
         Addition {
-            rows: packed(column),
+            rows: packed_offsets(0..rows),
             schema: Arc::new(TableSchema { version, columns: vec![] }),
             to,
             leader_epoch: None,

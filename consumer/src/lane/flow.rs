@@ -221,20 +221,13 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch};
+    use arrow::array::AsArray as _;
     use arrow::datatypes::Int64Type;
     use bytes::Bytes;
     use proptest::prelude::*;
 
-    use crate::sink::Packed;
-    use crate::sink::parquet::Compression;
-    use crate::sink::parquet::chunk::Chunk;
+    use crate::sink::{Packed, packed_offsets};
     use crate::table::schema::TableSchema;
-
-    fn packed(offsets: ArrayRef) -> Packed {
-        let rows = RecordBatch::try_from_iter([("kafka_offset", offsets)]).unwrap();
-        Packed::Parquet(Chunk::pack(&rows, &rows.schema(), Compression::Snappy).unwrap())
-    }
 
     fn limits() -> FlowLimits {
         let batch = BatchLimits { bytes: 1_500, wait: Duration::from_secs(1) };
@@ -248,9 +241,8 @@ mod tests {
 
     fn rows(records: &[RawRecord], began_at: Moment) -> Addition {
         let offsets = records.iter().map(|record| record.offset.cast_signed());
-        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(offsets));
         Addition {
-            rows: packed(column),
+            rows: packed_offsets(offsets),
             schema: Arc::new(TableSchema::default()),
             to: records.last().unwrap().offset + 1,
             leader_epoch: None,

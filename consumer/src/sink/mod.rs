@@ -27,6 +27,8 @@ use pack::Packer;
 use parquet::{ParquetTable, ParquetWriter};
 
 pub use pack::Packed;
+#[cfg(test)]
+pub(crate) use pack::packed_offsets;
 pub use request::*;
 pub use upload::Upload;
 

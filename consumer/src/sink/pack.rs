@@ -92,3 +92,14 @@ impl Packer {
         })
     }
 }
+
+/// Rows that are nothing but their offsets.
+#[cfg(test)]
+pub(crate) fn packed_offsets(offsets: impl IntoIterator<Item = i64>) -> Packed {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+    let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(offsets));
+    let rows = RecordBatch::try_from_iter([("kafka_offset", offsets)]).expect("one column");
+    let chunk = Chunk::pack(&rows, &rows.schema(), Compression::Snappy);
+    Packed::Parquet(chunk.expect("offsets can be encoded"))
+}

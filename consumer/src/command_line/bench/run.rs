@@ -1,4 +1,4 @@
-//! IO. Carries out a measurement, and leaves nothing behind.
+//! IO. Carries out a measurement, and removes what it needed. Kafka forgets the group's offsets by itself.
 
 use std::collections::BTreeMap;
 use std::env;
