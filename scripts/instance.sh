@@ -51,18 +51,22 @@ read_port() {
   asked=${!1:-}
   port=$(cat "$run/port" 2>/dev/null || true)
   case $asked in '' | auto) return ;; esac
-  { is_number "$asked" && [ "$asked" -ge 1 ] && [ "$asked" -le 65535 ]; } || refuse "$1 is a port up to 65535 or 'auto', not '$asked'"
+  local last=$((65535 - ${is_pair:-0}))
+  { is_number "$asked" && [ "$asked" -ge 1 ] && [ "$asked" -le $last ]; } || refuse "$1 is a port up to $last or 'auto', not '$asked'"
 }
+
+# A process may need the port behind its own as well: then `is_pair` is 1.
+are_taken() { is_taken "$1" || { [ "${is_pair:-0}" = 1 ] && is_taken "$(($1 + 1))"; }; }
 
 # choose_port VARIABLE: sets `port` to a free one, or to the one that is asked for
 choose_port() {
   if [ "$asked" != auto ]; then
     port=${asked:-${port:-$first_port}}
-    if is_taken "$port"; then die "port $port is taken by another program; set $1 to another port, or to 'auto'"; fi
+    if are_taken "$port"; then die "port $port${is_pair:+ or the next one} is taken by another program; set $1 to another port, or to 'auto'"; fi
     return
   fi
   for port in $(seq "$first_port" 2 $((first_port + 400))); do
-    if ! is_taken "$port"; then return; fi
+    if ! are_taken "$port"; then return; fi
   done
   die "no free port was found from $first_port on; set $1"
 }
