@@ -14,7 +14,10 @@ At the end every record is verified and a report printed: docs/chaos.md says wha
 
   scripts/chaos.sh [OPTION ...]
 
-  --kills N          how many faults; from 22 on there is one of each kind  (default: 22)
+  --sink NAME        where rows go: parquet, a lake, which is full or read-only now and then; or bigquery, its
+                     double, which loses answers, hangs, refuses, forgets  (default: parquet)
+  --kills N          how many faults; from 22 on (27 with bigquery) there is one of each kind
+                                                                           (default: 22)
   --crash-points     instead: one process dies at each place before and after a message, a write, a commit
   --seed N           equal seeds give equal faults                          (default: 1)
   --seconds N        spread the faults over N seconds, so that they overlap
@@ -50,6 +53,7 @@ read_options() {
     esac
     case $option in
       --kills | --seed | --seconds | --partitions | --rate) number "$option" "$value" ;;
+      --sink) case $value in parquet | bigquery) ;; *) refuse "--sink takes parquet or bigquery, not '$value'" ;; esac ;;
       --report) { [ -n "$value" ] && [ ! -d "$value" ] && [ -w "$(dirname "$value")" ]; } || refuse "--report names '$value', which cannot be written" ;;
       *) refuse "unknown option '$option'" ;;
     esac

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # Sourced by the scripts that start other programs: builds these, and ends everything that one of them started.
 
-# build_programs ROOT: builds the services and e2e of the repository ROOT, and prints the folder that they are in.
+# build_programs ROOT: builds the services, e2e and the double of BigQuery of the repository ROOT, and prints the folder that they are in.
 build_programs() {
   case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
   cd "$1" || return
-  cargo build --workspace --bin monitor --bin orchestrator --bin consumer --bin e2e >&2 || return
+  cargo build --workspace --bin monitor --bin orchestrator --bin consumer --bin e2e --bin bigquery-double >&2 || return
   echo "$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug"
 }
 

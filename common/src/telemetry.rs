@@ -4,10 +4,13 @@ use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 use thiserror::Error;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
+
+/// Libraries that write tokens and keys at their lower levels.
+const SECRETIVE: &str = "yup_oauth2";
 
 #[derive(Debug, Error)]
 pub enum TelemetryError {
@@ -36,9 +39,19 @@ pub fn install(filter: Targets, format: LogFormat) -> Result<(), TelemetryError>
     };
     let lines = if is_text { text_lines() } else { json_lines() };
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
+        .with(lines.with_filter(without_secrets(&filter)))
         .try_init()
         .map_err(|source| TelemetryError::Install { source })
+}
+
+/// The same levels, but for what would show secrets: that stays silent below `info`, whatever was asked.
+pub fn without_secrets(filter: &Targets) -> Targets {
+    let kept = filter.iter().filter(|(target, _)| !target.starts_with(SECRETIVE));
+    let default = filter.default_level().unwrap_or(LevelFilter::OFF);
+    Targets::new()
+        .with_targets(kept)
+        .with_default(default)
+        .with_target(SECRETIVE, LevelFilter::INFO)
 }
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;

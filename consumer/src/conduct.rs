@@ -289,6 +289,7 @@ impl Conduct {
                     self.lanes.open(opening, self.ownership.incarnation(), self.lease.clone());
                 }
                 Action::Stop(lane) => self.lanes.order(&lane, Order::Stop),
+                Action::Announced { lane, tokens } => self.lanes.announced(&lane, tokens),
                 Action::Abandon(lane) => self.lanes.abandon(&lane),
                 Action::Answer(answer) => self.answer(answer),
                 Action::Refuse { class, text } => self.refuse_command(class, text),
@@ -312,6 +313,10 @@ impl Conduct {
     fn answered(&mut self, incarnation: Incarnation, number: u64, is_acknowledged: bool) -> Flow {
         if incarnation != self.ownership.incarnation() {
             return GO_ON;
+        }
+        if is_acknowledged && !self.lease.holds(self.clock.now()) {
+            // It may have come after the leader gave everything away: nobody may begin to write by it.
+            return self.handle(Event::AnswerLost);
         }
         if is_acknowledged {
             return self.handle(Event::AnswerAcknowledged(number));

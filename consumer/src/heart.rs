@@ -158,7 +158,8 @@ impl Life {
 
     fn beat(&mut self, now: Moment) -> Pin<Box<dyn Future<Output = Acknowledgement>>> {
         let number = self.lease.send(now);
-        self.publish.send_modify(|lease| lease.sent = number);
+        let until = self.lease.until();
+        self.publish.send_modify(|lease| (lease.sent, lease.until) = (number, until));
         let payload = Message::from(self.heartbeat(number)).encode();
         let (writer, events) = (self.beating.writer.clone(), self.beating.events.clone());
         let incarnation = self.incarnation;
@@ -208,7 +209,8 @@ impl Life {
         let now = self.beating.clock.now();
         let begins = !self.lease.holds(now);
         if self.lease.acknowledge(number, now) {
-            self.publish.send_modify(|lease| lease.acknowledged = number);
+            let until = self.lease.until();
+            self.publish.send_modify(|lease| (lease.acknowledged, lease.until) = (number, until));
             if begins {
                 self.beating.metrics.lease_held.set(1);
                 self.tell(Beat::Began(self.incarnation));

@@ -28,6 +28,7 @@ pub struct Lanes {
 
 struct Running {
     orders: watch::Sender<Order>,
+    announced: watch::Sender<Vec<String>>,
     task: JoinHandle<()>,
     tally: Arc<Mutex<Tally>>,
     topic_id: TopicId,
@@ -47,6 +48,7 @@ impl Lanes {
         let id = opening.lane.clone();
         let topic_id = opening.topic_id;
         let (orders, ordered) = watch::channel(Order::Go);
+        let (announced, announcements) = watch::channel(Vec::new());
         let tally = Arc::new(Mutex::new(Tally::default()));
         let lane = Lane {
             context: Arc::clone(&self.context),
@@ -54,6 +56,9 @@ impl Lanes {
             incarnation,
             lease,
             orders: ordered,
+            announced: announcements,
+            tokens: Vec::new(),
+            condemned: Arc::default(),
             told: self.told.clone(),
             tally: Arc::clone(&tally),
             guard: None,
@@ -68,13 +73,21 @@ impl Lanes {
             lane.run().await;
         });
         let metrics = self.context.metrics.refusals(&id.partition);
-        let running = Running { orders, task, tally, topic_id, metrics, is_missed: false };
+        let running =
+            Running { orders, announced, task, tally, topic_id, metrics, is_missed: false };
         self.running.insert(id, running);
     }
 
     pub fn order(&self, lane: &LaneId, order: Order) {
         if let Some(running) = self.running.get(lane) {
             running.orders.send_replace(order);
+        }
+    }
+
+    /// The lane's writer of these fence tokens may write.
+    pub fn announced(&self, lane: &LaneId, tokens: Vec<String>) {
+        if let Some(running) = self.running.get(lane) {
+            running.announced.send_replace(tokens);
         }
     }
 

@@ -1,5 +1,6 @@
 //! IO. Lets a writer wait until a heartbeat that was sent just now is known to have arrived within the lease.
 
+use common::moment::Moment;
 use tokio::sync::watch;
 
 /// What the heartbeats of this incarnation have come to.
@@ -9,6 +10,8 @@ pub struct Lease {
     pub sent: u64,
     /// Number of the last one that was acknowledged before the lease's end.
     pub acknowledged: u64,
+    /// When it ends unless it is renewed before; `None` before the first heartbeat.
+    pub until: Option<Moment>,
     /// Final: the incarnation owns nothing any more.
     pub lapsed: bool,
 }
@@ -32,6 +35,13 @@ impl LeaseWatch {
     /// True once the incarnation may neither read nor write.
     pub fn is_lapsed(&self) -> bool {
         self.0.borrow().lapsed
+    }
+
+    /// Whether it is certain at `now` that the leader has given nothing away: by the times, since who was frozen
+    /// notices a lapse late.
+    pub fn holds(&self, now: Moment) -> bool {
+        let lease = self.0.borrow();
+        !lease.lapsed && lease.until.is_some_and(|until| now < until)
     }
 
     /// Waits until a heartbeat that was sent after this call is acknowledged within the lease.
@@ -59,19 +69,32 @@ impl LeaseWatch {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use futures::FutureExt as _;
 
     #[tokio::test]
     async fn only_a_heartbeat_sent_after_the_call_confirms() {
         let (sender, watch) = lease_channel();
-        sender.send_replace(Lease { sent: 3, acknowledged: 2, lapsed: false });
+        sender.send_replace(Lease { sent: 3, acknowledged: 2, ..Lease::default() });
         let mut confirmed = Box::pin(watch.confirm());
         assert!(confirmed.as_mut().now_or_never().is_none());
         sender.send_modify(|lease| lease.acknowledged = 3);
         assert!(confirmed.as_mut().now_or_never().is_none(), "3 was under way before the call");
         sender.send_modify(|lease| (lease.sent, lease.acknowledged) = (4, 4));
         assert_eq!(confirmed.await, Ok(()));
+    }
+
+    #[test]
+    fn a_lapse_that_nobody_noticed_is_one() {
+        let at = |seconds| Moment::since_boot(Duration::from_secs(seconds));
+        let (sender, watch) = lease_channel();
+        assert!(!watch.holds(at(0)), "no heartbeat was sent");
+        sender.send_modify(|lease| lease.until = Some(at(9)));
+        assert!(watch.holds(at(8)) && !watch.holds(at(9)));
+        sender.send_modify(|lease| lease.lapsed = true);
+        assert!(!watch.holds(at(8)));
     }
 
     #[tokio::test]

@@ -28,7 +28,6 @@ pub mod dead_letter;
 pub mod object;
 pub mod table;
 pub mod sink;
-pub mod beginning;
 pub mod offsets;
 pub mod commit;
 pub mod lane;

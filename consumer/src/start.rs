@@ -37,6 +37,7 @@ use crate::keep::Keeper;
 use crate::lane::LaneContext;
 use crate::metrics::ConsumerMetrics;
 use crate::schema_registry::SchemaRegistry;
+use crate::sink::bigquery::client::Client;
 use crate::sink::tables::{SinkOptions, Tables};
 use crate::state::Belonging;
 use crate::table::claim::Owner;
@@ -191,8 +192,22 @@ impl Process<'_> {
     async fn tables(&mut self, owner: Owner) -> anyhow::Result<Tables> {
         let (url, compression) = (self.args.store.sink_url.clone(), self.args.flow.compression);
         let store_options = self.args.store.options()?;
-        let options = SinkOptions { url, store_options, compression, owner };
+        let bigquery = self.bigquery().await?;
+        let options = SinkOptions { url, store_options, compression, bigquery, owner };
         Ok(Tables::start(options, ChaCha8Rng::from_rng(&mut self.rng)).await?)
+    }
+
+    /// A dataset that is not there, or may not be used, is said at once; a service that does not answer
+    /// is waited for by those who need it.
+    async fn bigquery(&mut self) -> anyhow::Result<Option<Client>> {
+        let Some(options) = self.args.bigquery.options() else { return Ok(None) };
+        let client = Client::connect(options, ChaCha8Rng::from_rng(&mut self.rng)).await;
+        let client = client.context("BigQuery cannot be used")?;
+        match client.dataset().await {
+            Err(error) if error.is_transient() => warn!(%error, "BigQuery does not answer yet"),
+            found => drop(found.context("BigQuery cannot be used")?),
+        }
+        Ok(Some(client))
     }
 
     async fn volume(

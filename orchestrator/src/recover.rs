@@ -12,6 +12,7 @@ use common::messages::command::Assign;
 use common::messages::event::{Answer, PartitionAnswer, PartitionState};
 use common::messages::snapshot::{Ownership, Snapshot, SnapshotPartition, StandingRequest};
 use common::partition::TopicPartition;
+use common::position::HandOver;
 
 use crate::rebalance::{Entry, Holder, Seat, State, TopicSource};
 
@@ -62,6 +63,13 @@ impl Recovery {
         self.answers.sort_by_key(|answer| answer.number);
         for answer in &self.answers {
             hear(&mut recovered, answer);
+        }
+        // Of commands that could not be read: they come after all that is known.
+        for said in self.answers.iter().flat_map(|answer| &answer.partitions) {
+            if !said.tokens.is_empty() {
+                let entry = recovered.entries.entry(said.partition.clone()).or_default();
+                entry.hear_stranger(said.since, &said.tokens);
+            }
         }
         recovered.retain_holders();
         recovered
@@ -138,13 +146,22 @@ fn give(recovered: &mut Recovered, consumer: ConsumerId, assign: &Assign) {
         if entry.last_since() >= Some(assigned.since) {
             continue;
         }
+        // Of whoever was heard of without the command that gave it the partition.
+        let known = entry.hand_over.take().filter(|_| entry.state == State::Unowned);
+        let known = known.map(|known| known.tokens).unwrap_or_default();
+        let mut hand_over = assigned.hand_over.clone();
+        if !known.is_empty() {
+            let given = hand_over.unwrap_or_default();
+            let (clean, release) = (given.clean, given.release);
+            hand_over = Some(HandOver { clean, release, ..given.after_unclean_end(&known) });
+        }
         let incarnation = assign.incarnation;
         let holder = Holder { consumer, incarnation, since: assigned.since };
         let (topic_id, source) = (topic.topic_id, topic.source.clone());
         *entry = Entry {
             state: State::Assigning(holder),
             read_as: Some(TopicSource { topic_id, source }),
-            hand_over: assigned.hand_over.clone(),
+            hand_over,
             new_table: assigned.new_table,
             last_owner: entry.holder().map(|holder| holder.consumer).or(entry.last_owner),
             is_traced: true,

@@ -17,11 +17,13 @@ over the same topics; prints medians, ranges and ratios as tables. docs/performa
   --rounds N            rounds                                           (default: 3)
   --records N           records in each topic, of all topics in --spread (default: 2000000)
   --without-connect     leave Kafka Connect out
+  --bigquery            Avro into a double of BigQuery, too, whose own cost is not counted
   --json FILE           write every single result
   --svg FILE            with --spread: write a drawing                   (default: docs/performance.svg)
   --fresh               fill the topics again
   --consumer PROGRAM    a consumer that is built                         (default: cargo builds one with --release)
   --e2e PROGRAM         an e2e that is built, which fills topics         (default: the same)
+  --double PROGRAM      with --bigquery: a bigquery-double that is built (default: the same)
   --librdkafka FOLDER   with --consumer: librdkafka.a and rdkafka.h that it was built with
                         (default: the newest rdkafka-sys beside the program, build/rdkafka-sys-*/out/src)
 
@@ -39,14 +41,15 @@ die() { say "$@"; exit 1; }
 refuse() { say "$@"; say "see: scripts/bench/consumer.sh --help"; exit 2; }
 is_count() { case $1 in '' | 0* | *[!0-9]* | ??????????*) return 1 ;; esac; }
 
-rounds=3 records=2000000 spread=0 connect=1 fresh=0 json='' svg='' consumer='' e2e='' librdkafka=''
+rounds=3 records=2000000 spread=0 connect=1 fresh=0 bigquery=0 json='' svg='' consumer='' e2e='' double='' librdkafka=''
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --spread) spread=1; shift; continue ;;
     --without-connect) connect=0; shift; continue ;;
     --fresh) fresh=1; shift; continue ;;
-    --rounds | --records | --json | --svg | --consumer | --e2e | --librdkafka)
+    --bigquery) bigquery=1; shift; continue ;;
+    --rounds | --records | --json | --svg | --consumer | --e2e | --double | --librdkafka)
       { [ $# -gt 1 ] && [ -n "$2" ]; } || refuse "'$1' needs a value" ;;
     *) refuse "unknown option '$1'" ;;
   esac
@@ -57,6 +60,7 @@ while [ $# -gt 0 ]; do
     --svg) svg=$2 ;;
     --consumer) consumer=$2 ;;
     --e2e) e2e=$2 ;;
+    --double) double=$2 ;;
     --librdkafka) librdkafka=$2 ;;
   esac
   shift 2
@@ -65,11 +69,12 @@ done
 { is_count "$records" && [ "$records" -ge 1000 ] && [ "$records" -le 50000000 ]; } ||
   refuse "--records is a number from 1000 to 50000000, not '$records'"
 [ "$spread" = 1 ] || [ -z "$svg" ] || refuse "--svg belongs to --spread"
+[ "$bigquery" = 1 ] || [ -z "$double" ] || refuse "--double belongs to --bigquery"
 [ -n "$consumer" ] || [ -z "$librdkafka" ] || refuse "--librdkafka belongs to --consumer"
 for file in "$json" "$svg"; do
   [ -z "$file" ] || [ -d "$(dirname "$file")" ] || refuse "there is no folder $(dirname "$file") to write '$file' into"
 done
-for program in "$consumer" "$e2e"; do
+for program in "$consumer" "$e2e" "$double"; do
   [ -z "$program" ] || { [ -f "$program" ] && [ -x "$program" ]; } || refuse "'$program' is not a program"
 done
 [ -z "$librdkafka" ] || { [ -f "$librdkafka/librdkafka.a" ] && [ -f "$librdkafka/rdkafka.h" ]; } ||
@@ -91,12 +96,13 @@ case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$PWD/$CARGO
 # Builds what was not given. Cargo says where it built the very librdkafka that the consumer holds.
 build() {
   local target
-  if [ -z "$consumer" ] || [ -z "$e2e" ]; then
+  if [ -z "$consumer" ] || [ -z "$e2e" ] || { [ "$bigquery" = 1 ] && [ -z "$double" ]; }; then
     say "building with --release, which takes many minutes the first time"
-    (cd "$root" && cargo build --release --workspace --bin consumer --bin e2e --message-format=json-render-diagnostics) >"$run/build.json" ||
+    (cd "$root" && cargo build --release --workspace --bin consumer --bin e2e --bin bigquery-double --message-format=json-render-diagnostics) >"$run/build.json" ||
       die "the programs could not be built"
     target=$(sed -n 's/.*"executable":"\([^"]*\)\/e2e".*/\1/p' "$run/build.json")
     e2e=${e2e:-$target/e2e}
+    double=${double:-$target/bigquery-double}
     if [ -z "$consumer" ]; then
       consumer=$target/consumer
       librdkafka=$(built_in rdkafka-sys)/src
@@ -176,6 +182,7 @@ compare() {
     case " $present " in *" control-iceberg "*) ;; *) topics --create --topic control-iceberg --partitions 1 >/dev/null ;; esac
     asked=(--connect)
   fi
+  [ "$bigquery" = 0 ] || asked+=(--double "$double")
   measure --json-topic "orders-json-$records" --avro-topic "orders-avro-$records" "${asked[@]}"
 }
 

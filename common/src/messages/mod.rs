@@ -12,6 +12,7 @@ pub mod request;
 pub mod snapshot;
 pub mod measurement;
 pub mod format;
+pub mod entry;
 pub mod service;
 pub mod codec;
 pub mod chunk;

@@ -7,15 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::command::Source;
-use super::format::{FORMATS, FormatError, RecordFormat};
+use super::entry::{EntryError, EntryOptions};
+use super::format::FORMATS;
 
 const TOPIC_PREFIX: &str = "topic/";
 const DEPLOYMENT: &str = "deployment";
-pub const SINKS: [&str; 2] = ["parquet", "discard"];
-
-/// Options beside those of the format: which share of records may become dead letters, and where a
-/// table's rows begin. Who opens the partition checks their values.
-const LANE_OPTIONS: [&str; 2] = ["dead_letter_share_max", "from"];
+pub const SINKS: [&str; 3] = ["parquet", "bigquery", "discard"];
 
 /// Which entry a key names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,10 +68,10 @@ pub enum ServiceError {
     #[error("the service entry `{key}` names {what} `{got}`; known are: {known}")]
     Unknown { key: String, what: &'static str, got: String, known: String },
     #[error("the service entry `{key}` cannot be followed")]
-    Format {
+    Options {
         key: String,
         #[source]
-        source: FormatError,
+        source: EntryError,
     },
     #[error(
         "the service entry `{key}` names the table `{table}`; a table is named with letters, digits, `_`, `-` and `.`, and begins with a letter or digit"
@@ -107,11 +104,9 @@ impl TopicEntry {
         let key = ServiceKey::Topic(topic.into()).to_text();
         let entry: Self =
             object(value).map_err(|source| ServiceError::Json { key: key.clone(), source })?;
-        let mut options = entry.options.clone();
-        options.retain(|option, _| !LANE_OPTIONS.contains(&option.as_str()));
-        RecordFormat::parse(&entry.format, &options)
-            .map_err(|source| ServiceError::Format { key: key.clone(), source })?;
         one_of(&key, "the sink", &entry.sink, &SINKS)?;
+        EntryOptions::parse(&entry.format, &entry.sink, &entry.options)
+            .map_err(|source| ServiceError::Options { key: key.clone(), source })?;
         let table = entry.table.clone().unwrap_or_else(|| topic.into());
         if !is_table_name(&table) {
             return Err(ServiceError::Table { key, table });
@@ -204,7 +199,7 @@ mod tests {
         assert!(refused("{").contains("`topic/orders` is malformed"));
         assert!(refused(r#"{"format":"xml"}"#).contains("known are json, avro"));
         assert!(refused(r#"{"options":{"schma":"x"}}"#).contains("no option `schma`"));
-        assert!(refused(r#"{"sink":"tape"}"#).contains("known are: parquet, discard"));
+        assert!(refused(r#"{"sink":"tape"}"#).contains("known are: parquet, bigquery, discard"));
         assert!(refused(r#"{"table":"../etc"}"#).contains("`../etc`"));
         assert!(refused(r#"{"tabel":"x"}"#).contains("malformed"));
         assert!(refused("[]").contains("malformed"));

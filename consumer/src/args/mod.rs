@@ -1,5 +1,6 @@
 //! IO. The flags of the consumer, each with its twin in the environment, checked once.
 
+mod bigquery;
 mod flow;
 mod reading;
 mod store;
@@ -15,7 +16,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use common::args::{GroupArgs, KafkaArgs, NameArgs, TelemetryArgs, with_run};
 use common::crash_point::CrashPointArgs;
 use common::identity::ConsumerId;
-use common::messages::format::FormatError;
+use common::messages::entry::EntryError;
 use common::messages::service::SINKS;
 use thiserror::Error;
 
@@ -23,6 +24,7 @@ use crate::command_line::bench::BenchArgs;
 use crate::command_line::dead_letters::DeadLettersArgs;
 use crate::compact::args::{CompactArgs, FilesArgs};
 
+pub use bigquery::BigQueryArgs;
 pub use flow::FlowArgs;
 pub use reading::ReadingArgs;
 pub(crate) use store::store_options;
@@ -46,7 +48,8 @@ pub enum Command {
     Compact(CompactArgs),
     /// Prints the files that hold a table now
     Files(FilesArgs),
-    /// Measures what it costs to read a topic and to store its records, on this machine
+    /// Measures what it costs to read a topic and to store its records, on this machine; Parquet goes into a
+    /// folder that is removed, unless --sink-url says where
     Bench(Box<BenchArgs>),
 }
 
@@ -75,6 +78,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub store: StoreArgs,
+
+    #[command(flatten)]
+    pub bigquery: BigQueryArgs,
 
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -145,10 +151,12 @@ pub enum ArgsError {
     BufferTooSmall { batch: usize, buffer: usize },
     #[error("--format, --sink and --format-option are for records that are read --by-hand")]
     OnlyByHand,
-    #[error("the format cannot be read")]
-    Format(#[source] FormatError),
+    #[error("the records that are read by hand cannot be read so")]
+    Reading(#[source] EntryError),
     #[error("--by-hand with the sink `parquet` needs --sink-url")]
     NoSinkUrl,
+    #[error("--by-hand with the sink `bigquery` needs --bigquery-project and --bigquery-dataset")]
+    NoDataset,
 }
 
 /// Reads the command line. Without a command the consumer runs.
@@ -194,10 +202,14 @@ impl Args {
         if !self.by_hand && self.reading.is_given() {
             return Err(ArgsError::OnlyByHand);
         }
-        self.reading.check().map_err(ArgsError::Format)?;
+        self.reading.check().map_err(ArgsError::Reading)?;
         let reads_parquet = self.by_hand && self.reading.sink() == SINKS[0];
         if reads_parquet && self.store.sink_url.is_none() {
             return Err(ArgsError::NoSinkUrl);
+        }
+        let reads_bigquery = self.by_hand && self.reading.sink() == "bigquery";
+        if reads_bigquery && self.bigquery.bigquery_dataset.is_none() {
+            return Err(ArgsError::NoDataset);
         }
         Ok(())
     }
@@ -287,7 +299,7 @@ mod tests {
         parsed(&["--by-hand", "--sink", "discard"]).unwrap().check().unwrap();
         assert!(refused(&["--format", "json"]).contains("--by-hand"));
         let flags = ["--by-hand", "--sink", "discard", "--format-option", "schema=1"];
-        assert!(refused(&flags).contains("the format cannot be read"));
+        assert!(refused(&flags).contains("cannot be read so"));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use clap::Args;
-use common::messages::format::{FORMATS, FormatError, RecordFormat};
+use common::messages::entry::{EntryError, EntryOptions};
+use common::messages::format::FORMATS;
 use common::messages::service::SINKS;
 
 use crate::by_hand::Reading;
@@ -19,17 +20,17 @@ pub struct ReadingArgs {
     #[arg(long, env, hide_env_values = true, value_name = "NAME", value_parser = SINKS)]
     pub sink: Option<String>,
 
-    /// Option of the format, as in a service entry; `KEY=@FILE` takes the value from a file. May be repeated
+    /// Option of the records that are read by hand, as in a service entry; `KEY=@FILE` takes the value from a file. May be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_option)]
     pub format_option: Vec<(String, String)>,
 }
 
 impl ReadingArgs {
     /// # Errors
-    /// If the format has no such option or cannot take its value.
-    pub fn check(&self) -> Result<(), FormatError> {
-        let Reading { format, options, .. } = self.reading();
-        RecordFormat::parse(&format, &options).map(drop)
+    /// If there is no such option for that format and sink, or it cannot take its value.
+    pub fn check(&self) -> Result<(), EntryError> {
+        let Reading { format, sink, options } = self.reading();
+        EntryOptions::parse(&format, &sink, &options).map(drop)
     }
 
     pub(super) fn is_given(&self) -> bool {

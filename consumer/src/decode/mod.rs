@@ -19,6 +19,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use common::identity::TopicId;
 use common::messages::command::Source;
+use common::messages::entry::{EntryError, EntryOptions};
 use common::messages::format::{AvroFormat, FormatError, RecordFormat, ValueFormat};
 use common::partition::TopicPartition;
 
@@ -109,6 +110,8 @@ pub enum DeadLetterReason {
     NotAnEnvelope,
     /// A value does not fit its column, and the service entry wants such records here.
     Misfit,
+    /// The sink cannot take the row.
+    RefusedBySink,
 }
 
 impl DeadLetterReason {
@@ -124,6 +127,7 @@ impl DeadLetterReason {
         Self::UnusableSchema,
         Self::NotAnEnvelope,
         Self::Misfit,
+        Self::RefusedBySink,
     ];
 
     /// As a header of the dead letter and a label of metrics.
@@ -140,6 +144,7 @@ impl DeadLetterReason {
             Self::UnusableSchema => "unusable_schema",
             Self::NotAnEnvelope => "not_an_envelope",
             Self::Misfit => "misfit",
+            Self::RefusedBySink => "refused_by_sink",
         }
     }
 }
@@ -151,8 +156,9 @@ impl Decoder {
         partition: TopicPartition,
         topic_id: TopicId,
         cache: &Arc<SchemaCache>,
-    ) -> Result<Self, FormatError> {
-        let format = RecordFormat::parse(&source.format, &source.options)?;
+    ) -> Result<Self, EntryError> {
+        let Source { format, sink, options, .. } = source;
+        let EntryOptions { format, .. } = EntryOptions::parse(format, sink, options)?;
         let schemas = |avro: &AvroFormat, columns| Schemas::new(avro, columns, Arc::clone(cache));
         let schemas = match &format.values {
             ValueFormat::Avro(avro) => Some(schemas(avro, avro::columns)),

@@ -206,6 +206,15 @@ impl Flow {
     }
 }
 
+impl FlowLimits {
+    /// The same, with objects of no more than that.
+    pub fn within(mut self, object_bytes_max: Option<usize>) -> Self {
+        let rotation = &mut self.rotation.bytes;
+        *rotation = object_bytes_max.map_or(*rotation, |most| most.min(*rotation));
+        self
+    }
+}
+
 impl Default for FlowLimits {
     /// Batches of 5 MB or 1 s, objects of 64 MiB or 5 s.
     fn default() -> Self {

@@ -21,6 +21,7 @@ use common::backoff::{Backoff, BackoffPolicy};
 use common::clock::Clock;
 use common::identity::{Incarnation, TopicId};
 use common::kafka::wire::client::WireClient;
+use common::messages::entry::ShareMax;
 use common::position::HandOver;
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
@@ -34,8 +35,9 @@ use crate::gather::Fetcher;
 use crate::lease_watch::LeaseWatch;
 use crate::metrics::ConsumerMetrics;
 use crate::ownership::{Event, Opening};
-use crate::refusal::{Guard, ShareMax};
+use crate::refusal::Guard;
 use crate::schema_registry::SchemaRegistry;
+use crate::sink::Condemned;
 use crate::sink::tables::Tables;
 use flow::FlowLimits;
 use open::OpenEnd;
@@ -82,6 +84,12 @@ pub struct Lane {
     pub incarnation: Incarnation,
     pub lease: LeaseWatch,
     pub orders: watch::Receiver<Order>,
+    /// The fence tokens that Kafka has in an answer of ours: their writer may write.
+    pub announced: watch::Receiver<Vec<String>>,
+    /// Fence tokens of the present writer, or of the last one.
+    pub tokens: Vec<String>,
+    /// Records that the sink refused: what they are decoded to is a dead letter.
+    pub condemned: Arc<Condemned>,
     pub told: mpsc::UnboundedSender<Event>,
     pub tally: Arc<Mutex<Tally>>,
     /// Of what was read so far, once it is open.
@@ -114,7 +122,10 @@ impl Lane {
                 Err(OpenEnd::Failed(reason)) if is_open => return self.tell_failed(reason),
                 Err(OpenEnd::Failed(reason)) => return self.tell_open_failed(reason),
             };
-            if !is_open {
+            self.tokens.clone_from(&opened.tokens);
+            if is_open {
+                self.tell_tokens();
+            } else {
                 self.tell_opened(&opened);
                 is_open = true;
             }
@@ -123,6 +134,10 @@ impl Lane {
                 Ending::Stopped(last) => return self.release(last, None).await,
                 Ending::Failed(last, reason) => return self.release(last, Some(reason)).await,
                 Ending::PositionGone(last) => self.go_on_behind(last),
+                Ending::Condemned(last, rows) => {
+                    self.condemned = Arc::new(self.condemned.with(rows));
+                    self.go_on_behind(last);
+                }
                 Ending::Refused(last, refusal) => match self.pause(&refusal, &mut pauses).await {
                     Pause::Over => self.go_on_behind(last),
                     Pause::Abandoned => return,
@@ -136,8 +151,9 @@ impl Lane {
     /// The next opening begins where this one ended.
     fn go_on_behind(&mut self, last: Last) {
         let (position, clean) = last.close();
-        let hand_over = HandOver { position: Some(position), clean, ..HandOver::default() };
-        self.opening.hand_over = Some(hand_over);
+        let tokens = self.tokens.clone();
+        self.opening.hand_over =
+            Some(HandOver { position: Some(position), clean, tokens, release: None });
     }
 
     /// What judges the batches: it remembers what came before a pause.

@@ -7,21 +7,20 @@ use common::chain::Chain;
 use common::kafka::reader::LogRange;
 use common::kafka::wire::client::WireError;
 use common::kafka::wire::epochs::EpochEnd;
+use common::messages::command::Source;
+use common::messages::entry::{EntryError, EntryOptions, From, ShareMax};
 use common::messages::event::NoticeClass;
-use common::messages::format::FormatError;
 use common::position::Position;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{Lane, Order};
-use crate::beginning::{self, From, FromError};
 use crate::commit::CommitError;
 use crate::decode::Decoder;
 use crate::events::Finding;
 use crate::gather::{GatherError, Queue};
 use crate::offsets::Commit;
 use crate::ownership::Event;
-use crate::refusal::{OptionError, ShareMax, split};
 use crate::sink::{Committed, OpenRequest, Opened, SinkError, Table, Writer};
 use crate::topics::{TopicChange, look_up};
 
@@ -34,12 +33,10 @@ pub(super) enum OpenError {
     LookUp(#[source] WireError),
     #[error("the topic was changed")]
     Topic(#[source] TopicChange),
-    #[error("the topic's format cannot be read")]
-    Format(#[source] FormatError),
     #[error("the service entry cannot be followed")]
-    Refusal(#[source] OptionError),
-    #[error("the service entry cannot be followed")]
-    From(#[source] FromError),
+    Entry(#[source] EntryError),
+    #[error("the option `from` needs a sink that keeps tables, which `{0}` does not")]
+    NoTable(String),
     #[error("the committed offset is not known")]
     Committed(#[source] CommitError),
     #[error("the log cannot be read")]
@@ -88,9 +85,8 @@ impl OpenError {
             Self::Gather(source) => source.is_transient(),
             Self::Sink(source) => source.is_transient(),
             Self::Topic(_)
-            | Self::Format(_)
-            | Self::Refusal(_)
-            | Self::From(_)
+            | Self::Entry(_)
+            | Self::NoTable(_)
             | Self::PositionLost { .. }
             | Self::Cut { .. } => false,
         }
@@ -108,9 +104,8 @@ impl OpenError {
             | Self::LookUp(_)
             | Self::NoLeader
             | Self::History(_)
-            | Self::Format(_)
-            | Self::Refusal(_)
-            | Self::From(_)
+            | Self::Entry(_)
+            | Self::NoTable(_)
             | Self::Committed(_)
             | Self::Gather(_) => None,
         }
@@ -157,11 +152,12 @@ impl Lane {
     async fn try_open(&self) -> Result<OpenLane, OpenError> {
         let (context, opening) = (&self.context, &self.opening);
         let partition = &opening.lane.partition;
-        let (share_max, source) = split(&opening.source).map_err(OpenError::Refusal)?;
-        let (from, source) = beginning::split(&source).map_err(OpenError::From)?;
+        let Source { format, sink, options, .. } = &opening.source;
+        let entry = EntryOptions::parse(format, sink, options).map_err(OpenError::Entry)?;
+        let EntryOptions { from, share_max, .. } = entry;
         let schemas = context.registry.cache();
-        let decoder = Decoder::new(&source, partition.clone(), opening.topic_id, schemas);
-        let decoder = decoder.map_err(OpenError::Format)?;
+        let decoder = Decoder::new(&opening.source, partition.clone(), opening.topic_id, schemas);
+        let decoder = decoder.map_err(OpenError::Entry)?;
         let topics = look_up(&context.wire, &[partition.topic()]).await;
         let topics = topics.map_err(OpenError::LookUp)?;
         topics
@@ -192,7 +188,7 @@ impl Lane {
     ) -> Result<Option<u64>, OpenError> {
         let (Some(from), opening) = (from, &self.opening) else { return Ok(None) };
         if table.id().is_none() {
-            return Err(OpenError::From(FromError::NoTable(opening.source.sink.clone())));
+            return Err(OpenError::NoTable(opening.source.sink.clone()));
         }
         let at_time = match from {
             From::Time(at) => {
@@ -278,6 +274,14 @@ impl Lane {
         let lane = self.opening.lane.clone();
         let (position, tokens) = (opened.position, opened.tokens.clone());
         self.tell(Event::Opened { lane, position, tokens });
+    }
+
+    /// The writer was replaced while the partition stayed owned.
+    pub(super) fn tell_tokens(&self) {
+        if !self.tokens.is_empty() {
+            let (lane, tokens) = (self.opening.lane.clone(), self.tokens.clone());
+            self.tell(Event::TokensChanged { lane, tokens });
+        }
     }
 
     pub(super) fn tell_open_failed(&self, reason: String) {

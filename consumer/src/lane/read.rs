@@ -1,5 +1,6 @@
 //! IO. Drives one partition's flow: waits for whatever happens next, and does what the flow says.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub(super) enum Ending {
     PositionGone(Last),
     /// What comes next is not to become dead letters; what came before it is stored.
     Refused(Last, Refusal),
+    /// The sink refuses rows of these offsets, which are to become dead letters when they are read again.
+    Condemned(Last, BTreeMap<u64, String>),
 }
 
 /// How far the lane came.
@@ -98,18 +101,19 @@ impl<'a> Reader<'a> {
         let (context, opening) = (Arc::clone(&lane.context), &lane.opening);
         let partition = opening.lane.partition.clone();
         let metrics = context.metrics.lane(&partition);
-        let flow = Flow::new(context.limits, position.offset);
+        let flow = Flow::new(context.limits.within(table.batch_bytes_max()), position.offset);
         let share = context.budget.share();
         let tally = Arc::clone(&lane.tally);
         let table_name = opening.source.table.clone();
         let origin = Origin { partition, topic_id: opening.topic_id, table: table_name };
+        let condemned = Arc::clone(&lane.condemned);
         lane.with_tally(|tally| {
             (tally.position, tally.stored) = (position.offset, position.offset)
         });
         Self {
             flow,
             share,
-            decoder: BatchDecoder { context, table, decoder, origin, guard, tally },
+            decoder: BatchDecoder { context, table, decoder, origin, guard, tally, condemned },
             queue: Some(queue),
             writer: Some(writer),
             decoding: None,
@@ -157,7 +161,8 @@ impl<'a> Reader<'a> {
                     let context = Arc::clone(&self.lane.context);
                     let partition = self.lane.opening.lane.partition.clone();
                     let writer = self.writer.take().expect("one object is stored at a time");
-                    let work = write(context, partition, writer, sealed);
+                    let announced = self.lane.announced.clone();
+                    let work = write(context, partition, (writer, announced), sealed);
                     self.writing = Some(Box::pin(work));
                 }
                 Step::Finish => return Some(self.finished()),
@@ -302,6 +307,10 @@ impl<'a> Reader<'a> {
         let stored = match outcome {
             Ok(stored) => stored,
             Err(SinkError::Lease { .. }) => return Some(Ending::Abandoned),
+            Err(SinkError::RowsRefused { rows, .. }) => {
+                // Rows before them may be stored: the sink is asked where it ends.
+                return Some(Ending::Condemned(Last { writer: None, ..self.last() }, rows));
+            }
             Err(error) => return Some(self.refused(&error)),
         };
         self.made_progress();
@@ -332,8 +341,7 @@ impl<'a> Reader<'a> {
     /// The sink refuses to go on.
     fn refused(&mut self, error: &SinkError) -> Ending {
         let reason = Chain(error).to_string();
-        let is_fenced = matches!(error, SinkError::Fenced { .. });
-        let class = if is_fenced { NoticeClass::Fenced } else { NoticeClass::Blocked };
+        let class = if error.is_fence() { NoticeClass::Fenced } else { NoticeClass::Blocked };
         self.notice(class, &reason);
         self.failed(reason)
     }

@@ -62,7 +62,8 @@ impl Lane {
         polled_at_ms: Option<i64>,
         reason: Option<String>,
     ) {
-        let stopped = Stopped { position, clean, tokens: vec![], polled_at_ms, reason };
+        let tokens = self.tokens.clone();
+        let stopped = Stopped { position, clean, tokens, polled_at_ms, reason };
         self.tell(Event::Stopped { lane: self.opening.lane.clone(), stopped });
     }
 }

@@ -1,5 +1,6 @@
 //! IO. The two pieces of work of a lane that take long: decoding a batch, and storing an object.
 
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use common::chain::Chain;
 use common::clock::Clock;
 use common::moment::Moment;
 use common::partition::TopicPartition;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -18,7 +20,7 @@ use crate::object::{Addition, Sealed};
 use crate::record::RawRecord;
 use crate::refusal::{Counts, Guard, Refusal};
 use crate::schema_registry::RegistryError;
-use crate::sink::{DecodedRows, SinkError, Stored, Table, Writer};
+use crate::sink::{Condemned, DecodedRows, SinkError, Stored, Table, Writer};
 
 /// Why records cannot become rows; nothing of them is stored.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,7 @@ pub(super) struct BatchDecoder {
     pub(super) origin: Origin,
     pub(super) guard: Arc<Mutex<Guard>>,
     pub(super) tally: Arc<Mutex<Tally>>,
+    pub(super) condemned: Arc<Condemned>,
 }
 
 impl BatchDecoder {
@@ -112,7 +115,7 @@ impl BatchDecoder {
         learnt.map_err(DecodeError::Registry)?;
         let permit = self.context.decoders.acquire().await.expect("nobody closes it");
         let started_at = clock.now();
-        let decoded = self.table.decode(&self.decoder, Arc::clone(records)).await;
+        let decoded = self.table.decode(&self.decoder, Arc::clone(records), &self.condemned).await;
         let decoded = decoded.map_err(DecodeError::Table)?;
         let busy = clock.now().saturating_since(started_at);
         drop(permit);
@@ -163,17 +166,25 @@ impl BatchDecoder {
     }
 }
 
-/// Stores an object, the same again and again while the outcome is unknown.
+/// Stores an object, the same again and again while the outcome is unknown. A writer that others may
+/// have to fence waits until it is announced.
 pub(super) async fn write(
     context: Arc<LaneContext>,
     partition: TopicPartition,
-    mut writer: Writer,
+    (mut writer, mut announced): (Writer, watch::Receiver<Vec<String>>),
     sealed: Sealed,
 ) -> Written {
     let clock: Clock = context.clock;
     let retries = context.metrics.retries(&partition);
     let started_at = clock.now();
     let mut backoff = context.backoff();
+    if let Some(token) = writer.token() {
+        let is_named = |tokens: &Vec<String>| tokens.iter().any(|it| it == token);
+        let is_announced = announced.wait_for(is_named).await.is_ok();
+        if !is_announced {
+            return pending().await; // The lane is let go of, and nothing more is to be written.
+        }
+    }
     loop {
         match writer.write(&sealed.batch).await {
             Err(error) if error.is_transient() => {

@@ -31,6 +31,22 @@ pub(super) struct Release {
 pub(super) struct Held {
     pub(super) since: Term,
     pub(super) holding: Holding,
+    /// The number of the first answer that named the writer's fence tokens, until it is acknowledged.
+    pub(super) announcing: Option<u64>,
+}
+
+impl Held {
+    pub(super) fn new(since: Term, holding: Holding) -> Self {
+        Self { since, holding, announcing: None }
+    }
+
+    /// The fence tokens of the present writer.
+    pub(super) fn tokens(&self) -> &[String] {
+        match &self.holding {
+            Holding::Held { tokens, .. } | Holding::Stopping { tokens, .. } => tokens,
+            Holding::Opening { .. } | Holding::Gone(_) => &[],
+        }
+    }
 }
 
 pub(super) fn opening(

@@ -89,6 +89,11 @@ pub enum Action {
     Open(Opening),
     /// Finish what is in flight, commit, and report `Stopped`.
     Stop(LaneId),
+    /// Kafka has stored an answer that names these fence tokens: their writer may write.
+    Announced {
+        lane: LaneId,
+        tokens: Vec<String>,
+    },
     /// The lease is gone: drop everything, write and commit nothing more.
     Abandon(LaneId),
     Answer(Answer),

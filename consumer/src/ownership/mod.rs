@@ -90,10 +90,7 @@ impl Ownership {
             Event::TokensChanged { lane, tokens } => self.tokens_changed(&lane, tokens),
             Event::Drain => self.drain(),
             Event::Lapsed { next } => self.lapse(next),
-            Event::AnswerAcknowledged(number) => {
-                self.acknowledged = self.acknowledged.max(number);
-                vec![]
-            }
+            Event::AnswerAcknowledged(number) => self.answer_acknowledged(number),
             Event::AnswerLost => vec![self.answer()],
         };
         if self.is_drained() {
@@ -183,7 +180,7 @@ impl Ownership {
             if self.may_start(&partition, assigned) {
                 let opening = opening(&partition, topic, assigned);
                 let holding = Holding::Opening { opening: opening.clone(), stop: false };
-                self.partitions.insert(partition, Held { since: assigned.since, holding });
+                self.partitions.insert(partition, Held::new(assigned.since, holding));
                 actions.push(Action::Open(opening));
             }
         }
@@ -207,8 +204,10 @@ impl Ownership {
     }
 
     fn opened(&mut self, lane: &LaneId, position: Position, tokens: Vec<String>) -> Vec<Action> {
+        let said_in = self.answers + 1;
         let Some(held) = self.lane(lane) else { return vec![] };
         let Holding::Opening { stop, .. } = held.holding else { return vec![] };
+        held.announcing = (!tokens.is_empty()).then_some(said_in);
         held.holding = if stop {
             Holding::Stopping { position, tokens }
         } else {
@@ -237,12 +236,27 @@ impl Ownership {
     }
 
     fn tokens_changed(&mut self, lane: &LaneId, changed: Vec<String>) -> Vec<Action> {
+        let said_in = self.answers + 1;
         let Some(held) = self.lane(lane) else { return vec![] };
+        held.announcing = (!changed.is_empty()).then_some(said_in);
         match &mut held.holding {
             Holding::Held { tokens, .. } | Holding::Stopping { tokens, .. } => *tokens = changed,
             Holding::Opening { .. } | Holding::Gone(_) => return vec![],
         }
         vec![self.answer()]
+    }
+
+    /// An answer is the whole state, so that one says all that earlier ones said, too.
+    fn answer_acknowledged(&mut self, number: u64) -> Vec<Action> {
+        self.acknowledged = self.acknowledged.max(number);
+        let mut announced = vec![];
+        for (partition, held) in &mut self.partitions {
+            if held.announcing.take_if(|said_in| *said_in <= number).is_some() {
+                let lane = LaneId { partition: partition.clone(), since: held.since };
+                announced.push(Action::Announced { lane, tokens: held.tokens().to_vec() });
+            }
+        }
+        announced
     }
 
     fn stopped(&mut self, lane: &LaneId, stopped: Stopped) -> Vec<Action> {
@@ -275,7 +289,7 @@ impl Ownership {
         let hand_over = HandOver { release: Some(id), ..hand_over };
         let said_in = self.answers + 1;
         let release = Release { id, hand_over, failure, polled_at_ms, said_in };
-        let held = Held { since: lane.since, holding: Holding::Gone(release) };
+        let held = Held::new(lane.since, Holding::Gone(release));
         self.partitions.insert(lane.partition.clone(), held);
         vec![self.answer()]
     }

@@ -72,6 +72,30 @@ fn holding() -> Ownership {
     ownership
 }
 
+#[test]
+fn a_writer_is_announced_once_an_answer_that_names_it_is_acknowledged() {
+    let mut ownership = led();
+    ownership.handle(assign(t(1), 0, &[(0, t(1), None)]));
+    let tokens = |name: &str| vec![name.to_owned()];
+    let opened = |tokens| Event::Opened { lane: lane(0, t(1)), position: position(3), tokens };
+    let answered = last_answer(&ownership.handle(opened(tokens("a")))).number;
+    assert_eq!(ownership.handle(Event::AnswerAcknowledged(answered - 1)), []);
+    let announced = |name| [Action::Announced { lane: lane(0, t(1)), tokens: tokens(name) }];
+    let changed = Event::TokensChanged { lane: lane(0, t(1)), tokens: tokens("b") };
+    let changed = last_answer(&ownership.handle(changed)).number;
+    assert_eq!(ownership.handle(Event::AnswerAcknowledged(answered)), [], "it names another one");
+    // What a later answer says counts as well, and a partition that is being stopped still writes.
+    let stopping = last_answer(&ownership.handle(assign(t(2), 0, &[]))).number;
+    assert!(stopping > changed);
+    assert_eq!(ownership.handle(Event::AnswerAcknowledged(stopping)), announced("b"));
+    assert_eq!(ownership.handle(Event::AnswerAcknowledged(stopping)), [], "once");
+}
+
+#[test]
+fn a_writer_without_tokens_is_not_announced() {
+    assert_eq!(holding().handle(Event::AnswerAcknowledged(9)), []);
+}
+
 fn last_answer(actions: &[Action]) -> &Answer {
     let answers = actions.iter().filter_map(|action| match action {
         Action::Answer(answer) => Some(answer),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::option::ShareMax;
+use common::messages::entry::ShareMax;
 
 /// So many records are looked back upon, or as many as the last batch has.
 const RECORDS: u64 = 1_000;
@@ -121,14 +121,7 @@ mod tests {
     }
 
     fn guard(share_max: &str) -> Guard {
-        let options = [("dead_letter_share_max".to_owned(), share_max.to_owned())].into();
-        let source = common::messages::command::Source {
-            table: String::new(),
-            format: String::new(),
-            sink: String::new(),
-            options,
-        };
-        Guard::new(super::super::split(&source).unwrap().0)
+        Guard::new(ShareMax::parse(share_max).unwrap())
     }
 
     /// A batch that comes, and whether it passed.

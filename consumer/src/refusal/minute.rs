@@ -1,12 +1,12 @@
 //! Pure. Which share of the records of the last minute could not become rows.
 
+use common::messages::entry::share;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use common::moment::Moment;
 
 use super::guard::Counts;
-use super::option::share;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// What comes within so long of another is counted with it.

@@ -11,8 +11,6 @@
 
 mod guard;
 mod minute;
-mod option;
 
 pub use guard::{Counts, Guard, Refusal};
 pub use minute::LastMinute;
-pub use option::{OptionError, ShareMax, split};

@@ -5,6 +5,8 @@
 //! ```
 
 pub mod tables;
+pub mod bigquery;
+pub mod claims;
 pub mod discard;
 pub mod parquet;
 pub mod store;
@@ -22,6 +24,8 @@ use common::identity::TableId;
 use crate::decode::{DeadLetter, Decoded, Decoder};
 use crate::record::RawRecord;
 use crate::table::schema::{Column, TableSchema};
+use bigquery::encode::rows::request_rows_bytes_max;
+use bigquery::{BigQueryTable, BigQueryWriter};
 use discard::{DiscardTable, DiscardWriter};
 use pack::Packer;
 use parquet::{ParquetTable, ParquetWriter};
@@ -36,6 +40,7 @@ pub use upload::Upload;
 #[derive(Debug)]
 pub enum Table {
     Parquet(ParquetTable),
+    BigQuery(BigQueryTable),
     Discard(DiscardTable),
 }
 
@@ -43,6 +48,7 @@ pub enum Table {
 #[derive(Debug)]
 pub enum Writer {
     Parquet(Box<ParquetWriter>),
+    BigQuery(Box<BigQueryWriter>),
     Discard(DiscardWriter),
 }
 
@@ -59,11 +65,22 @@ pub struct DecodedRows {
     pub schema: Arc<TableSchema>,
 }
 
+/// A table that has what was wanted.
+#[derive(Clone, Debug)]
+pub struct Widened {
+    /// To decode with again.
+    pub schema: Arc<TableSchema>,
+    /// Whether the table, which others may have made, had one of the columns with another type, which
+    /// this process did not know of.
+    pub has_other_types: bool,
+}
+
 impl Table {
     /// `None` where the sink keeps no tables.
     pub fn id(&self) -> Option<TableId> {
         match self {
             Self::Parquet(table) => Some(table.id()),
+            Self::BigQuery(table) => Some(table.id()),
             Self::Discard(_) => None,
         }
     }
@@ -72,24 +89,36 @@ impl Table {
     pub fn schema(&self) -> Arc<TableSchema> {
         match self {
             Self::Parquet(table) => table.schema(),
+            Self::BigQuery(table) => table.schema(),
             Self::Discard(table) => table.schema(),
+        }
+    }
+
+    /// Bytes of packed rows above which a larger batch gains nothing.
+    pub fn batch_bytes_max(&self) -> Option<usize> {
+        match self {
+            Self::BigQuery(_) => Some(2 * request_rows_bytes_max(0)),
+            Self::Parquet(_) | Self::Discard(_) => None,
         }
     }
 
     fn packer(&self) -> Packer {
         match self {
             Self::Parquet(table) => Packer::Parquet(table.compression),
+            Self::BigQuery(_) => Packer::BigQuery,
             Self::Discard(_) => Packer::Discard,
         }
     }
 
     /// Decodes records off the polling path, packs their rows, and widens the table as they need it.
+    /// Those that the sink has condemned are dead letters, whatever they are decoded to.
     ///
     /// A transient error is worth calling again with the same records.
     pub async fn decode(
         &self,
         decoder: &Decoder,
         records: Arc<Vec<RawRecord>>,
+        condemned: &Arc<Condemned>,
     ) -> Result<DecodedRows, SinkError> {
         let (mut schema, mut wider) = (self.schema(), None);
         let packer = self.packer();
@@ -99,32 +128,39 @@ impl Table {
         loop {
             let (decoder, records, known) =
                 (decoder.clone(), Arc::clone(&records), Arc::clone(&schema));
+            let condemned = Arc::clone(condemned);
             let decoded = tokio::task::spawn_blocking(move || {
                 let decoded = match wider {
                     None => decoder.decode(&records, &known),
                     Some(wider) => decoder.decode_again(&wider, &records, &known),
                 };
                 match decoded {
-                    Decoded::Rows(rows) => packer.pack(rows, known, (&decoder, &records)).map(Ok),
+                    Decoded::Rows(rows) => {
+                        packer.pack(rows, known, (&decoder, &records, &condemned)).map(Ok)
+                    }
                     Decoded::Wider(wider) => Ok(Err(wider)),
                 }
             });
             match decoded.await.expect("decoding never panics and is never cancelled")? {
                 Ok(rows) => return Ok(rows),
                 Err(needed) => {
-                    schema = self.widen(&needed.columns).await?;
-                    wider = Some(needed);
+                    let widened = self.widen(&needed.columns).await?;
+                    // What did not fit the wanted types may fit those that the table had before.
+                    wider = Some(needed).filter(|_| !widened.has_other_types);
+                    schema = widened.schema;
                 }
             }
         }
     }
 
-    /// Adds columns and returns the schema that has them: the one to decode with again.
-    pub async fn widen(&self, wanted: &[Column]) -> Result<Arc<TableSchema>, SinkError> {
-        match self {
-            Self::Parquet(table) => table.widen(wanted).await,
-            Self::Discard(table) => Ok(table.widen(wanted)),
-        }
+    /// Adds columns.
+    pub async fn widen(&self, wanted: &[Column]) -> Result<Widened, SinkError> {
+        let schema = match self {
+            Self::Parquet(table) => table.widen(wanted).await?,
+            Self::BigQuery(table) => return table.widen(wanted).await,
+            Self::Discard(table) => table.widen(wanted),
+        };
+        Ok(Widened { schema, has_other_types: false })
     }
 
     /// Finds where the partition goes on, and makes its writer.
@@ -133,12 +169,21 @@ impl Table {
     pub async fn open(&self, request: OpenRequest) -> Result<Opened, SinkError> {
         match self {
             Self::Parquet(table) => table.open(request).await,
+            Self::BigQuery(table) => table.open(request).await,
             Self::Discard(table) => Ok(table.open(&request)),
         }
     }
 }
 
 impl Writer {
+    /// What others have to know of before the first write, so that they can end this writer.
+    pub fn token(&self) -> Option<&str> {
+        match self {
+            Self::BigQuery(writer) => writer.token(),
+            Self::Parquet(_) | Self::Discard(_) => None,
+        }
+    }
+
     /// Stores a batch that begins at the writer's position; durable when it returns.
     ///
     /// After a transient error the *same* batch must be written again: it may be stored already.
@@ -146,6 +191,7 @@ impl Writer {
     pub async fn write(&mut self, batch: &SealedBatch) -> Result<Stored, SinkError> {
         match self {
             Self::Parquet(writer) => writer.write(batch).await,
+            Self::BigQuery(writer) => writer.write(batch).await,
             Self::Discard(writer) => Ok(writer.write(batch)),
         }
     }
@@ -154,6 +200,7 @@ impl Writer {
     pub fn close(self) -> bool {
         match self {
             Self::Parquet(writer) => writer.close(),
+            Self::BigQuery(writer) => writer.close(),
             Self::Discard(_) => true,
         }
     }

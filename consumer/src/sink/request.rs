@@ -1,5 +1,6 @@
 //! Pure. What passes between a partition's lane and its sink.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use common::position::{CommitMetadata, HandOver, Position};
 use common::term::Term;
 
 use super::Writer;
+use super::bigquery::client::CallError;
 use super::pack::Packed;
 use super::store::StoreError;
 use crate::lease_watch::{LeaseLost, LeaseWatch};
@@ -105,6 +107,21 @@ pub enum SinkError {
     },
     #[error("{partition} was written under the later term {by}")]
     Fenced { partition: TopicPartition, by: Term },
+    #[error("the write stream of {partition} was ended by a later owner")]
+    StreamFinalized { partition: TopicPartition },
+    #[error("the sink refuses {} rows of {partition}, the first at offset {}", rows.len(), first(rows))]
+    RowsRefused {
+        partition: TopicPartition,
+        /// By offset, with what is wrong.
+        rows: BTreeMap<u64, String>,
+    },
+    #[error("{what}")]
+    Service {
+        /// What was to be done, and with which table or partition.
+        what: String,
+        #[source]
+        source: CallError,
+    },
     #[error("{partition} may not be written")]
     Lease {
         partition: TopicPartition,
@@ -132,14 +149,50 @@ pub enum BlockedReason {
     Hole { from: u64, end: u64 },
     #[error("the rows of offsets {from} to {to} cannot be encoded: {problem}")]
     Encoding { from: u64, to: u64, problem: String },
+    #[error("its write stream cannot be gone on with: {problem}")]
+    Stream { problem: String },
+}
+
+/// Records whose rows a sink refused, by offset, with what is wrong: they are dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condemned(BTreeMap<u64, String>);
+
+impl Condemned {
+    /// These as well.
+    pub fn with(&self, rows: BTreeMap<u64, String>) -> Self {
+        let mut all = self.0.clone();
+        all.extend(rows);
+        Self(all)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is wrong with the record at `offset`.
+    pub fn problem(&self, offset: u64) -> Option<&str> {
+        self.0.get(&offset).map(String::as_str)
+    }
+}
+
+fn first(rows: &BTreeMap<u64, String>) -> u64 {
+    rows.keys().next().copied().unwrap_or_default()
 }
 
 impl SinkError {
+    /// True if another owner of the partition writes now.
+    pub fn is_fence(&self) -> bool {
+        matches!(self, Self::Fenced { .. } | Self::StreamFinalized { .. })
+    }
+
     /// True if the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Write { source, .. } | Self::Read { source, .. } => source.is_transient(),
-            Self::Fenced { .. }
+            Self::Service { source, .. } => source.is_transient(),
+            Self::StreamFinalized { .. }
+            | Self::RowsRefused { .. }
+            | Self::Fenced { .. }
             | Self::Lease { .. }
             | Self::Blocked { .. }
             | Self::Refused { .. } => false,

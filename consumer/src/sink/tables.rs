@@ -9,6 +9,8 @@ use rand::rngs::ChaCha8Rng;
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::bigquery::claim as claim_in_bigquery;
+use super::bigquery::client::Client;
 use super::discard::DiscardTable;
 use super::parquet::{Compression, Nonces, ParquetTable};
 use super::probe::{ProbeError, probe};
@@ -25,6 +27,8 @@ pub struct SinkOptions {
     /// What `object_store` knows for the URL's scheme: endpoint, region, credentials.
     pub store_options: BTreeMap<String, String>,
     pub compression: Compression,
+    /// `None`: the sink `bigquery` cannot be written to.
+    pub bigquery: Option<Client>,
     pub owner: Owner,
 }
 
@@ -45,38 +49,52 @@ pub enum StartError {
     },
 }
 
+/// Sink and name of a table, and the options by which it is written, where it is written in several ways.
+type Key = (String, String, BTreeMap<String, String>);
+
 /// The tables of this process.
 #[derive(Debug)]
 pub struct Tables {
     store: Option<Store>,
     compression: Compression,
+    bigquery: Option<Client>,
     owner: Owner,
     nonces: Nonces,
-    claimed: Mutex<BTreeMap<(String, String), Arc<Table>>>,
+    claimed: Mutex<BTreeMap<Key, Arc<Table>>>,
 }
 
 impl Tables {
     /// Opens the store and makes sure that it can be written, and no name twice.
     pub async fn start(options: SinkOptions, rng: ChaCha8Rng) -> Result<Self, StartError> {
         let nonces = Nonces::new(rng);
-        let SinkOptions { url, store_options, compression, owner } = options;
+        let SinkOptions { url, store_options, compression, bigquery, owner } = options;
         let store = match url {
             Some(url) => Some(open(url, &store_options, &nonces).await?),
             None => None,
         };
-        Ok(Self { store, compression, owner, nonces, claimed: Mutex::default() })
+        Ok(Self { store, compression, bigquery, owner, nonces, claimed: Mutex::default() })
     }
 
     /// Tables over a store that is open already.
     pub fn over(store: Store, owner: Owner, rng: ChaCha8Rng) -> Self {
         let (compression, nonces) = (Compression::default(), Nonces::new(rng));
-        Self { store: Some(store), compression, owner, nonces, claimed: Mutex::default() }
+        let (store, bigquery) = (Some(store), None);
+        Self { store, compression, bigquery, owner, nonces, claimed: Mutex::default() }
+    }
+
+    /// Tables in a dataset that can be reached already.
+    pub fn in_bigquery(client: Client, owner: Owner, rng: ChaCha8Rng) -> Self {
+        let (compression, nonces) = (Compression::default(), Nonces::new(rng));
+        let (store, bigquery) = (None, Some(client));
+        Self { store, compression, bigquery, owner, nonces, claimed: Mutex::default() }
     }
 
     /// The table that a service entry names.
     pub async fn get(&self, source: &Source) -> Result<Arc<Table>, SinkError> {
         let mut claimed = self.claimed.lock().await;
-        let key = (source.sink.clone(), source.table.clone());
+        let options =
+            if source.sink == "bigquery" { source.options.clone() } else { BTreeMap::new() };
+        let key = (source.sink.clone(), source.table.clone(), options);
         if let Some(table) = claimed.get(&key) {
             return Ok(Arc::clone(table));
         }
@@ -87,12 +105,23 @@ impl Tables {
 
     async fn claim(&self, source: &Source) -> Result<Table, SinkError> {
         let refused = |reason: String| SinkError::Refused { table: source.table.clone(), reason };
-        match (source.sink.as_str(), &self.store) {
-            ("discard", _) => Ok(Table::Discard(DiscardTable::default())),
-            ("parquet", Some(store)) => self.claim_parquet(store, &source.table).await,
-            ("parquet", None) => Err(refused("no URL was given for the sink `parquet`".into())),
-            (other, _) => Err(refused(format!("there is no sink `{other}`"))),
+        match (source.sink.as_str(), &self.store, &self.bigquery) {
+            ("discard", ..) => Ok(Table::Discard(DiscardTable::default())),
+            ("parquet", Some(store), _) => self.claim_parquet(store, &source.table).await,
+            ("parquet", None, _) => Err(refused("no URL was given for the sink `parquet`".into())),
+            ("bigquery", _, Some(client)) => {
+                let table = claim_in_bigquery(client.clone(), source, &self.owner, self.new_id());
+                Ok(Table::BigQuery(table.await?))
+            }
+            ("bigquery", _, None) => {
+                Err(refused("no project and dataset were given for the sink `bigquery`".into()))
+            }
+            (other, ..) => Err(refused(format!("there is no sink `{other}`"))),
         }
+    }
+
+    fn new_id(&self) -> TableId {
+        TableId(uuid::Builder::from_random_bytes(self.nonces.draw().0.to_be_bytes()).into_uuid())
     }
 
     async fn claim_parquet(&self, store: &Store, table: &str) -> Result<Table, SinkError> {
@@ -100,9 +129,7 @@ impl Tables {
             let reason = "a table's name is made of letters, digits, `.`, `_` and `-`, and begins with a letter or digit";
             return Err(SinkError::Refused { table: table.into(), reason: reason.into() });
         }
-        let new_id =
-            uuid::Builder::from_random_bytes(self.nonces.draw().0.to_be_bytes()).into_uuid();
-        let id = claim(store, table, &self.owner, TableId(new_id)).await?;
+        let id = claim(store, table, &self.owner, self.new_id()).await?;
         let schema = SchemaChain::load(table, store.clone()).await?;
         let nonces = self.nonces.clone();
         Ok(Table::Parquet(ParquetTable::new(id, store.clone(), schema, self.compression, nonces)))

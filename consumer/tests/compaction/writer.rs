@@ -66,7 +66,7 @@ impl PartitionWriter {
         };
         let (from, to) = (self.end, self.end + count);
         let records = Arc::new((from..to).map(record).collect::<Vec<_>>());
-        let decoded = self.table.decode(&self.decoder, records).await.unwrap();
+        let decoded = self.table.decode(&self.decoder, records, &Arc::default()).await.unwrap();
         let rows = vec![decoded.rows];
         let batch = SealedBatch { from, to, leader_epoch: None, rows, schema: decoded.schema };
         self.opened.writer.write(&batch).await.unwrap();

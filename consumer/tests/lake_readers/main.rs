@@ -68,6 +68,7 @@ async fn tables(root: &Path) -> Tables {
         url: Some(Url::from_directory_path(root.join("lake")).unwrap()),
         store_options: [].into(),
         compression: Compression::Zstd,
+        bigquery: None,
         owner,
     };
     Tables::start(options, ChaCha8Rng::seed_from_u64(1)).await.unwrap()
@@ -112,7 +113,7 @@ async fn store_as(
     let mut from = opened.position.offset;
     for records in objects {
         let to = records.last().unwrap().offset + 1;
-        let decoded = table.decode(&decoder, Arc::from(records)).await.unwrap();
+        let decoded = table.decode(&decoder, Arc::from(records), &Arc::default()).await.unwrap();
         let rows = vec![decoded.rows];
         let batch = SealedBatch { from, to, leader_epoch: None, rows, schema: decoded.schema };
         from = opened.writer.write(&batch).await.unwrap().position.offset;
@@ -345,6 +346,7 @@ async fn a_folder_that_cannot_be_written_is_refused_at_start() {
         url: Some(Url::from_directory_path(root.path().join("file/lake")).unwrap()),
         store_options: [].into(),
         compression: Compression::Zstd,
+        bigquery: None,
         owner: Owner { group: "g".into(), cluster_id: "c".into() },
     };
     let error = Tables::start(options, ChaCha8Rng::seed_from_u64(1)).await.unwrap_err();

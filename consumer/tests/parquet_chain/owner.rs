@@ -98,7 +98,7 @@ pub(crate) fn beating() -> LeaseWatch {
 /// A lease that nobody can confirm any more.
 pub(crate) fn lapsed() -> LeaseWatch {
     let (sender, lease) = lease_channel();
-    sender.send_replace(Lease { sent: 1, acknowledged: 1, lapsed: true });
+    sender.send_replace(Lease { sent: 1, acknowledged: 1, until: None, lapsed: true });
     lease
 }
 
@@ -120,7 +120,9 @@ pub(crate) async fn batch(
     from: u64,
     offsets: &[u64],
 ) -> Result<SealedBatch, SinkError> {
-    let decoded = table.decode(&decoder(topic_id()), records(offsets.iter().copied())).await?;
+    let decoded = table
+        .decode(&decoder(topic_id()), records(offsets.iter().copied()), &Arc::default())
+        .await?;
     Ok(SealedBatch {
         from,
         to: offsets.last().unwrap() + 1,

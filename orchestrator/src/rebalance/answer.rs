@@ -35,6 +35,10 @@ impl Rebalance {
         let said: BTreeMap<_, _> =
             answer.partitions.iter().map(|said| (&said.partition, said)).collect();
         let mut actions = vec![];
+        for said in answer.partitions.iter().filter(|said| !said.tokens.is_empty()) {
+            let entry = self.entries.entry(said.partition.clone()).or_default();
+            entry.hear_stranger(said.since, &said.tokens);
+        }
         for (partition, entry) in &mut self.entries {
             let holder = entry.holder().filter(|holder| holder.incarnation == answer.incarnation);
             let Some(holder) = holder else { continue };

@@ -158,6 +158,15 @@ impl Entry {
         self.release(hand_over);
     }
 
+    /// An incarnation names writers of it that it was given by a command which could not be read: the next owner is to
+    /// fence them.
+    pub(crate) fn hear_stranger(&mut self, since: Term, tokens: &[String]) {
+        if self.state == State::Unowned && !tokens.is_empty() && Some(since) > self.released_since {
+            let given = self.hand_over.take().unwrap_or_default();
+            self.hand_over = Some(given.after_unclean_end(tokens));
+        }
+    }
+
     /// Whoever else may have held it has ended: what was to be handed over may be behind by now.
     pub(super) fn trace(&mut self) {
         if !self.is_traced && self.state == State::Unowned {

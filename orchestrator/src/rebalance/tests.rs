@@ -162,6 +162,40 @@ fn an_incarnation_that_ended_leaves_nothing_certain() {
     assert!(!hand_over.clean && hand_over.release.is_none());
 }
 
+/// The fence tokens that the next owner is to be given.
+fn tokens(rebalance: &Rebalance) -> Vec<String> {
+    rebalance.entries()[&partition()].hand_over.clone().unwrap_or_default().tokens
+}
+
+fn held_by(token: &str, since: u64) -> PartitionAnswer {
+    let tokens = vec![token.to_owned()];
+    PartitionAnswer { tokens, ..said(PartitionState::Held, since, None) }
+}
+
+#[test]
+fn tokens_stay_until_a_release() {
+    let mut rebalance = owned_by_a();
+    rebalance.handle(answer(A, 2, 1, vec![held_by("a", 1)]), now());
+    rebalance.handle(target(B.0), now());
+    rebalance.handle(Event::Ended(A.1), now());
+    assert_eq!(tokens(&rebalance), ["a"]);
+    let since = rebalance.entries()[&partition()].holder().unwrap().since.sequence.0;
+    rebalance.handle(answer(B, 2, since, vec![held_by("b", since)]), now());
+    rebalance.handle(Event::Ended(B.1), now());
+    assert_eq!(tokens(&rebalance), ["a", "b"]);
+}
+
+/// As in a history in which the command that gave it the partition stood where it could not be read.
+#[test]
+fn tokens_of_an_owner_whose_command_was_not_read_are_handed_over() {
+    let mut rebalance = Rebalance::new(Generation(7), BTreeMap::new(), BTreeMap::new());
+    rebalance.handle(seen(A), now());
+    rebalance.handle(answer(A, 1, 1, vec![held_by("a", 5)]), now());
+    rebalance.handle(answer(A, 2, 1, vec![said(PartitionState::Opening, 6, None)]), now());
+    let hand_over = rebalance.entries()[&partition()].hand_over.clone().unwrap();
+    assert_eq!((hand_over.clean, hand_over.tokens), (false, vec!["a".to_owned()]));
+}
+
 #[test]
 fn an_incarnation_that_was_given_up_and_yet_lives_is_told_to_end() {
     let mut rebalance = owned_by_a();

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from . import connect
+from . import bigquery, connect
 from .plot import Panel, svg
 from .programs import CONSUMERS_SETTINGS, Failed, Programs, Result
 from .table import Rounds, ratios, table
@@ -21,6 +21,7 @@ BARE, BARE_BOUNDED = "librdkafka, its own settings", "librdkafka, the consumer's
 POLL, BYTES, JSON = "poll loop", "consumer: bytes, discarded", "consumer: JSON, discarded"
 PARQUET, SNAPPY = "consumer: JSON to Parquet", "consumer: JSON to Parquet, Snappy"
 AVRO, AVRO_SNAPPY = "consumer: Avro to Parquet", "consumer: Avro to Parquet, Snappy"
+ONCE, AT_LEAST_ONCE = "consumer: Avro to BigQuery, exactly once", "consumer: Avro to BigQuery, at least once"
 FILE, FILE_JSON = "Connect: text to a file", "Connect: JSON to a file"
 ICEBERG, TUNED = "Connect: JSON to Parquet (Iceberg)", "Connect: the same, larger fetches"
 
@@ -51,6 +52,8 @@ PAIRS = [
     (SNAPPY, ICEBERG),
     (AVRO, ICEBERG),
     (AVRO, PARQUET),
+    (ONCE, AVRO),
+    (ONCE, AT_LEAST_ONCE),
 ]
 
 
@@ -76,6 +79,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json-topic")
     parser.add_argument("--avro-topic")
     parser.add_argument("--connect", action="store_true")
+    parser.add_argument("--double", type=Path)
     parser.add_argument("--spread", action="append", metavar="AXIS:COUNT:TOPIC,...")
     parser.add_argument("--svg", type=Path)
     parser.add_argument("--json", type=Path)
@@ -102,6 +106,10 @@ def compare(args: argparse.Namespace) -> Rounds:
         AVRO: lambda: run.bench(avro, *run.avro(), "--compression", "zstd"),
         AVRO_SNAPPY: lambda: run.bench(avro, *run.avro(), "--compression", "snappy"),
     }
+    if args.double:
+        for what, delivery in ((ONCE, "exactly_once"), (AT_LEAST_ONCE, "at_least_once")):
+            flags = [*run.avro(), "--format-option", f"delivery={delivery}"]
+            measurements[what] = partial(bigquery.measure, run, args.double, avro, flags)
     if args.connect:
         total = connect.Total(warm.records, warm.bytes)
         for what, sink in SINKS.items():

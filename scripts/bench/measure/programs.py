@@ -1,6 +1,7 @@
 """Runs one program once over topics that are there, and reads what it says it took."""
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ SECONDS_MAX = 900
 CONSUMERS_SETTINGS = {
     "queued.max.messages.kbytes": "256",
     "max.partition.fetch.bytes": "262144",
-    "fetch.max.bytes": "4194304",
+    "fetch.max.bytes": "2097152",
     "fetch.queue.backoff.ms": "2",
     "fetch.wait.max.ms": "100",
 }
@@ -60,17 +61,19 @@ class Programs:
         words = [word for setting in settings.items() for word in setting]
         return parse(run([str(self.bare), self.bootstrap, ",".join(topics), *words]))
 
-    def bench(self, topics: list[str], *flags: str) -> Result:
+    def bench(self, topics: list[str], *flags: str, env: dict[str, str] | None = None) -> Result:
         servers = ["--kafka-bootstrap-servers", self.bootstrap]
-        return parse(run([str(self.consumer), "bench", *topics, *servers, "--log-filter", "warn", "--json", *flags]))
+        return parse(run([str(self.consumer), "bench", *topics, *servers, "--log-filter", "warn", "--json", *flags], env))
 
     def avro(self) -> list[str]:
         return ["--format", "avro", "--format-option", "encoding=raw", "--format-option", f"schema=@{self.schema}"]
 
 
-def run(command: list[str]) -> str:
+def run(command: list[str], env: dict[str, str] | None = None) -> str:
     try:
-        ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS_MAX)
+        ran = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=SECONDS_MAX, env={**os.environ, **(env or {})}
+        )
     except subprocess.TimeoutExpired as error:
         raise Failed(f"not done after {SECONDS_MAX} s: {' '.join(command)}") from error
     if ran.returncode != 0:

@@ -151,6 +151,10 @@ impl Faults {
         self.0.extend(faults.into_iter().map(arm));
     }
 
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     pub fn left(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter().map(|armed| &armed.fault)
     }

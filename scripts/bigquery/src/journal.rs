@@ -10,6 +10,8 @@ const EVENTS_MAX: usize = 10_000;
 /// One call, or one request of an AppendRows connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Event {
+    /// Counts all calls from 1; set by the journal.
+    pub number: u64,
     #[serde(serialize_with = "text")]
     pub time: Timestamp,
     pub rpc: &'static str,
@@ -47,10 +49,13 @@ pub struct Journal {
     /// By call and code.
     counters: BTreeMap<&'static str, BTreeMap<String, u64>>,
     max_request_bytes: usize,
+    recorded: u64,
 }
 
 impl Journal {
-    pub fn record(&mut self, event: Event) {
+    pub fn record(&mut self, mut event: Event) {
+        self.recorded += 1;
+        event.number = self.recorded;
         let by_code = self.counters.entry(event.rpc).or_default();
         *by_code.entry(event.code.clone()).or_default() += 1;
         self.max_request_bytes = self.max_request_bytes.max(event.bytes.unwrap_or(0));
@@ -58,6 +63,11 @@ impl Journal {
             self.events.pop_front();
         }
         self.events.push_back(event);
+    }
+
+    /// Those that are kept of the calls after the one of that number.
+    pub fn events_after(&self, number: u64) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |event| event.number > number)
     }
 
     pub fn events(&self) -> impl Iterator<Item = &Event> {

@@ -16,10 +16,11 @@
 //! | page | for |
 //! |---|---|
 //! | `POST /admin/faults` | a list of [`fault::Fault`], such as `[{"rpc": "AppendRows", "stream": "x", "after": 3, "times": 1, "action": {"delay": {"ms": 50}}}]` |
+//! | `DELETE /admin/faults` | lift those that are left |
 //! | `POST /admin/settings` | [`world::Settings`] |
 //! | `GET /admin/state` | tables, streams, faults that are left, counters per call and code |
 //! | `GET /admin/rows?table=D.T` | every stored row, an object a line, with its order, stream and offset |
-//! | `GET /admin/log` | the last 10,000 calls, an object a line |
+//! | `GET /admin/log?after=N` | of the last 10,000 calls those after the one of that number, an object a line |
 //! | `POST /admin/reset` | forget everything |
 
 pub mod names;

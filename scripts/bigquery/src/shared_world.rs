@@ -47,6 +47,12 @@ impl Shared {
         self.0.faults_changed.send_replace(());
     }
 
+    /// Lifts all faults that are left.
+    pub fn clear_faults(&self) {
+        self.world().faults.clear();
+        self.0.faults_changed.send_replace(());
+    }
+
     pub fn faults_changed(&self) -> watch::Receiver<()> {
         self.0.faults_changed.subscribe()
     }

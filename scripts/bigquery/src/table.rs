@@ -182,6 +182,18 @@ impl Table {
         plain.into_iter().chain(upserted.map(|(_, row)| row)).collect()
     }
 
+    /// The part of [`Self::rows`] that begins at `start`, at most `most` rows, and how many there are in all. Without
+    /// changes only that part is read.
+    pub fn rows_from(&self, start: usize, most: usize) -> (Vec<Row>, usize) {
+        if self.has_changes {
+            let rows = self.rows();
+            let total = rows.len();
+            return (rows.into_iter().skip(start).take(most).collect(), total);
+        }
+        let part = self.rows.iter().skip(start).take(most);
+        (part.map(|row| row.read().0).collect(), self.rows.len())
+    }
+
     fn key_of(&self, row: &Row) -> Key {
         let text = |column: &String| match row.get(column) {
             Value::Null => None,

@@ -10,6 +10,7 @@ use tonic::Code;
 use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::names::StreamName;
+use crate::query::jobs::Jobs;
 use crate::refusal::Refusal;
 use crate::table::StoredRow;
 use crate::warehouse::catalog::Warehouse;
@@ -21,6 +22,7 @@ pub struct World {
     pub faults: Faults,
     pub journal: Journal,
     pub settings: Settings,
+    pub jobs: Jobs,
     /// AppendRows connections that are open, each with the stream that it wrote to last.
     connections: BTreeMap<u64, Option<StreamName>>,
     connected: u64,
@@ -38,6 +40,8 @@ pub struct Settings {
     pub too_large_ends_connection: bool,
     pub create_streams_per_hour_max: Option<usize>,
     pub connections_max: Option<usize>,
+    /// How many answers to a query say that it is not done.
+    pub queries_unfinished: u32,
 }
 
 impl World {
@@ -48,6 +52,7 @@ impl World {
             faults: Faults::default(),
             journal: Journal::default(),
             settings,
+            jobs: Jobs::default(),
             connections: BTreeMap::new(),
             connected: 0,
         }

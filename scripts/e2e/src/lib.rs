@@ -1,12 +1,14 @@
 //! The system seen from outside: load, verification, latency.
 //!
 //! ```text
-//!  load ──> topics ──> (the system) ──> lake ──> verify, latency
+//!  load ──> topics ──> (the system) ──┬─> lake ──> latency
+//!                                     └─> bigquery, lake ──> verify
 //! ```
 
 pub mod clients;
 pub mod load;
 pub mod lake;
+pub mod bigquery;
 pub mod verify;
 pub mod latency;
 pub mod harness;

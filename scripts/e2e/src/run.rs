@@ -13,9 +13,10 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::args::{
-    ChaosArgs, Cli, Command, DemoArgs, LakeArgs, LatencyArgs, LoadArgs, PreloadArgs, ReactionArgs,
-    VerifyArgs,
+    BigQueryArgs, ChaosArgs, Cli, Command, DemoArgs, LakeArgs, LatencyArgs, LoadArgs, PreloadArgs,
+    ReactionArgs, VerifyArgs,
 };
+use crate::bigquery::listing::BigQuery;
 use crate::chaos;
 use crate::clients::create_topic;
 use crate::demo;
@@ -27,6 +28,7 @@ use crate::load::replay::Replay;
 use crate::reaction;
 use crate::verify::check::{self, VerifyError};
 use crate::verify::kafka::KafkaTopics;
+use crate::verify::sink::Sink;
 use crate::verify::wait::until_stored;
 
 /// How a command failed, and with it the status of the process.
@@ -89,16 +91,17 @@ fn preload(args: &PreloadArgs) -> Outcome {
 
 fn verify(args: &VerifyArgs) -> Outcome {
     let kafka = args.kafka.load().or_bad_input()?;
-    let lake = open_lake(&args.lake)?.only(args.table.clone());
+    let sink = open_sink(args)?;
+    let request = args.request();
     let mut topics = KafkaTopics::connect(&kafka).or_failed()?;
     if let Some(seconds) = args.until_stored {
         let patience = Duration::from_secs(seconds);
-        let stored = until_stored(&mut topics, &lake, &args.topics, patience);
+        let stored = until_stored(&mut topics, &*sink, &request, patience);
         if !stored.map_err(failure)? {
             info!(seconds, "not everything was stored in time");
         }
     }
-    let report = check::verify(&mut topics, &lake, &args.request()).map_err(failure)?;
+    let report = check::verify(&mut topics, &*sink, &request).map_err(failure)?;
     print(&report)?;
     if let Some(path) = &args.report {
         write_report(path, &report)?;
@@ -174,10 +177,29 @@ fn open_lake(args: &LakeArgs) -> Result<Lake, Failure> {
     Lake::open(&args.lake, &args.options()).or_bad_input()
 }
 
+/// Where the rows are that are to be verified.
+fn open_sink(args: &VerifyArgs) -> Result<Box<dyn Sink>, Failure> {
+    let table = args.table.clone();
+    if let Some(lake) = &args.lake {
+        return Ok(Box::new(open_lake(lake)?.only(table)));
+    }
+    let BigQueryArgs { bigquery_project, bigquery_dataset, bigquery_rest_url, bigquery_token } =
+        &args.bigquery;
+    let named = bigquery_project.as_deref().zip(bigquery_dataset.as_deref());
+    let named = named.context("say where the rows are: --lake, or --bigquery-project and -dataset");
+    let token = bigquery_token.as_ref().map(|path| {
+        let text = std::fs::read_to_string(path);
+        text.with_context(|| format!("failed to read the access token {}", path.display()))
+    });
+    let token = token.transpose().or_bad_input()?.map(|token| token.trim().to_owned());
+    let bigquery = BigQuery::open(bigquery_rest_url, named.or_bad_input()?, token);
+    Ok(Box::new(bigquery.or_bad_input()?.only(table)))
+}
+
 fn failure<E: std::error::Error + Send + Sync + 'static>(error: VerifyError<E>) -> Failure {
     match error {
         VerifyError::NoTopic(_) => Failure::Input(error.into()),
-        VerifyError::Records { .. } | VerifyError::Lake { .. } => Failure::Run(error.into()),
+        VerifyError::Records { .. } | VerifyError::Stored { .. } => Failure::Run(error.into()),
     }
 }
 

@@ -159,6 +159,7 @@ async fn store(root: &std::path::Path, format: &str, records: &[Owned]) -> Vec<O
         url: Some(Url::from_directory_path(root).unwrap()),
         store_options: BTreeMap::new(),
         compression: Compression::default(),
+        bigquery: None,
         owner: Owner { group: "g".into(), cluster_id: "c".into() },
     };
     let tables = Tables::start(options, ChaCha8Rng::seed_from_u64(1)).await.unwrap();
@@ -183,7 +184,7 @@ async fn store(root: &std::path::Path, format: &str, records: &[Owned]) -> Vec<O
     let (mut from, mut letters) = (0, Vec::new());
     for batch in records.chunks(BATCH) {
         let raw: Vec<RawRecord> = batch.iter().map(raw).collect();
-        let decoded = table.decode(&decoder, Arc::new(raw)).await.unwrap();
+        let decoded = table.decode(&decoder, Arc::new(raw), &Arc::default()).await.unwrap();
         letters.extend(decoded.dead_letters.iter().map(|dead| letter(&batch[dead.index])));
         let to = batch.last().unwrap().offset + 1;
         let rows = vec![decoded.rows];

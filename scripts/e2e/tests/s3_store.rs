@@ -140,12 +140,11 @@ fn start_consuming(stage: &Stage, topic: &str) {
 
 fn assert_sound(stage: &Stage, lake: &Lake, topic: &str) -> e2e::verify::report::TopicReport {
     let mut topics = KafkaTopics::connect(stage.kafka()).unwrap();
-    let names = [topic.to_owned()];
+    let request = Request { topics: vec![topic.to_owned()], dead_letter_topic: None };
     assert!(
-        until_stored(&mut topics, lake, &names, PATIENCE).unwrap(),
+        until_stored(&mut topics, lake, &request, PATIENCE).unwrap(),
         "not everything was stored"
     );
-    let request = Request { topics: names.to_vec(), dead_letter_topic: None };
     let report = verify(&mut topics, lake, &request).unwrap();
     assert!(report.is_sound(), "{report}");
     report.topics.into_iter().next().unwrap()

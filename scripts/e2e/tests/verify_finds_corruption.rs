@@ -9,6 +9,7 @@ use std::fs;
 use std::time::Duration;
 
 use e2e::latency;
+use e2e::verify::check::Request;
 use e2e::verify::compare::Counts;
 use e2e::verify::report::TopicReport;
 use e2e::verify::wait::until_stored;
@@ -197,10 +198,10 @@ fn records_that_retention_removed_are_no_fault() {
 #[test]
 fn waiting_ends_when_the_chain_covers_every_record_and_not_before() {
     let mut small = Small::new();
-    let topics = [TOPIC.to_owned()];
+    let request = Request { topics: vec![TOPIC.into()], dead_letter_topic: None };
     let lake = small.lake();
     let stored = |small: &mut Small| {
-        until_stored(&mut small.topics, &lake, &topics, Duration::ZERO).unwrap()
+        until_stored(&mut small.topics, &lake, &request, Duration::ZERO).unwrap()
     };
     assert!(stored(&mut small), "the marker after the last record needs no object");
     let last = small.objects.remove(1);

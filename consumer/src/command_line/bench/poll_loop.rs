@@ -1,6 +1,7 @@
 //! IO. The empty loop of Kafka's client: each record is polled, counted and dropped.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -24,7 +25,7 @@ pub(super) fn poll_all(
     bounds: FetchBounds,
     mut open: BTreeMap<TopicPartition, u64>,
 ) -> anyhow::Result<Counted> {
-    let consumer: std::sync::Arc<BaseConsumer<ClientEvents>> = clients.data_consumer(bounds)?;
+    let consumer: Arc<BaseConsumer<ClientEvents>> = clients.data_consumer(bounds)?;
     let mut assignment = TopicPartitionList::new();
     for partition in open.keys() {
         let number = i32::try_from(partition.partition()).unwrap_or(i32::MAX);

@@ -57,10 +57,12 @@ pub async fn carry_out(args: &BenchArgs) -> Result<String, Failure> {
     let report = if args.poll_loop {
         poll_loop(args, clients, ends).await?
     } else {
-        let stage = Stage::set(args, &clients, &name).await?;
-        let report = stage.measure(args, kafka, ends).await;
-        stage.clear(&clients).await?;
-        report?
+        let stage = Stage::new(args, name);
+        let report = stage.measure(args, kafka, (&clients, ends)).await;
+        let cleared = stage.clear(&clients).await;
+        let report = report?;
+        cleared?;
+        report
     };
     if args.json {
         return serde_json::to_string(&report).map_err(Failure::run);
@@ -117,29 +119,33 @@ struct Stage {
 }
 
 impl Stage {
-    /// Topics of its own, with the wishes that the consumer is to follow, and a place for tables.
-    async fn set(args: &BenchArgs, clients: &KafkaClients, name: &str) -> Result<Self, Failure> {
-        let topics = TopicNames::new(name);
+    fn new(args: &BenchArgs, name: String) -> Self {
+        let topics = TopicNames::new(&name);
         let needs_lake = args.reading.sink() == "parquet" && args.store.sink_url.is_none();
-        let lake = needs_lake.then(|| env::temp_dir().join(name));
-        if let Some(folder) = &lake {
+        let lake = needs_lake.then(|| env::temp_dir().join(&name));
+        Self { name, topics, lake }
+    }
+
+    /// Topics of its own, with the wishes that the consumer is to follow, and a place for tables.
+    async fn set(&self, args: &BenchArgs, clients: &KafkaClients) -> Result<(), Failure> {
+        if let Some(folder) = &self.lake {
             let made = fs::create_dir(folder);
             made.with_context(|| format!("failed to make the folder {}", folder.display()))
                 .map_err(Failure::Run)?;
         }
-        ensure_own_topics(clients, &topics, CONSUMER).await.map_err(Failure::Run)?;
+        ensure_own_topics(clients, &self.topics, CONSUMER).await.map_err(Failure::Run)?;
         let writer = TopicWriter::new(clients.producer().map_err(Failure::run)?);
-        let desk = TopicPartition::new(&topics.controller, CONSUMER);
+        let desk = TopicPartition::new(&self.topics.controller, CONSUMER);
         for topic in &args.topics {
             let wish = json!({"event_type": "StartConsuming", "topic": topic}).to_string();
             let wish = NewRecord { key: None, value: Some(wish.as_bytes()), headers: &[] };
             writer.write(&desk, wish).await.map_err(Failure::run)?;
         }
-        Ok(Self { name: name.into(), topics, lake })
+        Ok(())
     }
 
     async fn clear(&self, clients: &KafkaClients) -> Result<(), Failure> {
-        if let Some(folder) = &self.lake {
+        if let Some(folder) = self.lake.as_ref().filter(|folder| folder.exists()) {
             fs::remove_dir_all(folder).map_err(Failure::run)?;
         }
         let admin = TopicAdmin::connect(clients).await.map_err(Failure::run)?;
@@ -154,8 +160,9 @@ impl Stage {
         &self,
         args: &BenchArgs,
         kafka: KafkaConfig,
-        ends: Ends,
+        (clients, ends): (&KafkaClients, Ends),
     ) -> Result<Report, Failure> {
+        self.set(args, clients).await?;
         let run_args = self.consumer(args).map_err(Failure::Run)?;
         let shutdown = Shutdown::install().map_err(Failure::run)?;
         let mut metrics = Metrics::new("consumer");

@@ -5,9 +5,10 @@ use common::identity::TopicId;
 use common::position::Position;
 
 use super::footer::Footer;
+use super::last::check_last;
 use super::naming::{Naming, folder};
-use super::start::{Beginning, Claims, blocked, check_last};
 use super::table::{Found, ParquetTable};
+use crate::sink::claims::{Beginning, Claims, blocked};
 use crate::sink::{BlockedReason, OpenRequest, SinkError};
 
 /// Where a new owner begins.

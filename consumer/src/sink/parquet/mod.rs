@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  decode ──> chunk (row groups)
-//!  open: chain (where it ends), start (where to go on) ──> write: object (bytes) ──> writer (put) ──> verdict (name taken)
+//!  open: chain (where it ends), claims (where to go on) ──> write: object (bytes) ──> writer (put) ──> verdict (name taken)
 //! ```
 
 pub mod chunk;
 pub mod footer;
 pub mod object;
-pub mod start;
+pub mod last;
 pub mod verdict;
 
 mod chain;

@@ -21,6 +21,7 @@ use crate::refusal::{Refusal, code_name};
 use crate::shared_world::Shared;
 use crate::socket::Wire;
 use crate::warehouse::append::{Append, Appended, REQUEST_BYTES_MAX};
+use crate::world::World;
 
 const IDLE_LIMIT: Duration = Duration::from_secs(600);
 
@@ -78,7 +79,7 @@ impl Conversation {
         match self.request().await {
             Ok(request) => Some(self.serve(request?).await),
             Err(refusal) => {
-                self.record(None, refusal.code, None);
+                self.record(&mut self.shared.world(), None, (refusal.code, None));
                 Some(Err(refusal.end()))
             }
         }
@@ -107,17 +108,13 @@ impl Conversation {
     }
 
     async fn serve(&mut self, request: AppendRowsRequest) -> Result<AppendRowsResponse, Status> {
-        let (append, outcome, action) = match self.connection.complete(request) {
-            Err(refusal) => (None, Err(refusal), None),
-            Ok(append) => {
-                let action = self.shared.take_fault(&self.call(append.rows.len()));
-                inflict::before(action.as_ref(), &self.wire).await;
-                let outcome = self.apply(append.clone(), action.as_ref());
-                (Some(append), outcome, action)
-            }
+        let append = self.connection.complete(request);
+        let action = match &append {
+            Ok(append) => self.shared.take_fault(&self.call(append.rows.len())),
+            Err(_) => None,
         };
-        let code = outcome.as_ref().map_or_else(|refusal| refusal.code, |_| Code::Ok);
-        self.record(append.as_ref(), code, action.as_ref());
+        inflict::before(action.as_ref(), &self.wire).await;
+        let outcome = self.apply(append, action.as_ref());
         let lost = inflict::after(action.as_ref(), &self.wire).await;
         lost.map_err(|inflict::Lost| Status::unavailable("the answer was lost on request"))?;
         match outcome {
@@ -126,9 +123,28 @@ impl Conversation {
         }
     }
 
-    fn apply(&mut self, mut append: Append, action: Option<&Action>) -> Result<Appended, Refusal> {
+    /// Applied and noted at once, so that the log has the order in which calls took effect.
+    fn apply(
+        &mut self,
+        append: Result<Append, Refusal>,
+        action: Option<&Action>,
+    ) -> Result<Appended, Refusal> {
+        let shared = self.shared.clone();
+        let mut world = shared.world();
+        let noted = append.as_ref().ok().cloned();
+        let outcome = append.and_then(|append| self.apply_to(&mut world, append, action));
+        let code = outcome.as_ref().map_or_else(|refusal| refusal.code, |_| Code::Ok);
+        self.record(&mut world, noted.as_ref(), (code, action));
+        outcome
+    }
+
+    fn apply_to(
+        &mut self,
+        world: &mut World,
+        mut append: Append,
+        action: Option<&Action>,
+    ) -> Result<Appended, Refusal> {
         let now = self.shared.now();
-        let mut world = self.shared.world();
         let moment = world.moment(now);
         let name = append.stream.clone();
         match action {
@@ -163,9 +179,14 @@ impl Conversation {
         }
     }
 
-    fn record(&self, append: Option<&Append>, code: Code, action: Option<&Action>) {
+    fn record(
+        &self,
+        world: &mut World,
+        append: Option<&Append>,
+        (code, action): (Code, Option<&Action>),
+    ) {
         let stream = self.connection.stream();
-        self.shared.world().journal.record(Event {
+        world.journal.record(Event {
             time: self.shared.now(),
             rpc: "AppendRows",
             connection: Some(self.number),

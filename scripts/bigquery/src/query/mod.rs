@@ -15,3 +15,4 @@
 pub mod parse;
 pub mod evaluate;
 pub mod ask;
+pub mod jobs;

@@ -21,9 +21,16 @@ struct Asked {
     table: String,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+struct Since {
+    /// The number of a call.
+    #[serde(default)]
+    after: u64,
+}
+
 pub fn router() -> Router<Shared> {
     Router::new()
-        .route("/admin/faults", post(add_faults))
+        .route("/admin/faults", post(add_faults).delete(clear_faults))
         .route("/admin/settings", post(set))
         .route("/admin/reset", post(reset))
         .route(
@@ -41,6 +48,11 @@ async fn add_faults(State(shared): State<Shared>, headers: HeaderMap, body: Byte
         shared.add_faults(faults);
         json!({"faults": shared.world().faults.left().collect::<Vec<_>>()})
     }))
+}
+
+async fn clear_faults(State(shared): State<Shared>) -> StatusCode {
+    shared.clear_faults();
+    StatusCode::NO_CONTENT
 }
 
 /// What is left out is as without any settings.
@@ -63,8 +75,8 @@ async fn rows(State(shared): State<Shared>, Query(Asked { table }): Query<Asked>
     }
 }
 
-async fn log(State(shared): State<Shared>) -> Response {
-    lines(shared.world().journal.events().map(|event| json!(event)))
+async fn log(State(shared): State<Shared>, Query(Since { after }): Query<Since>) -> Response {
+    lines(shared.world().journal.events_after(after).map(|event| json!(event)))
 }
 
 /// An object a line.

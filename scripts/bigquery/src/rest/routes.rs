@@ -25,7 +25,8 @@ pub fn router(shared: Shared) -> Router {
         .route(table, get(get_table).patch(patch_table).delete(delete_table))
         .route(&format!("{table}/insertAll"), post(rows::insert_all))
         .route(&format!("{table}/data"), get(rows::list))
-        .route("/projects/{project}/queries", post(rows::query));
+        .route("/projects/{project}/queries", post(rows::query))
+        .route("/projects/{project}/queries/{job}", get(rows::query_results));
     Router::new()
         .nest("/bigquery/v2", service)
         .merge(admin::router())

@@ -60,15 +60,13 @@ fn page(table: &Table, listing: &Listing) -> Json {
         .as_deref()
         .is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let stamps = FormatOptions { use_int64_timestamp: is_true }.stamps();
-    let all = table.rows();
-    let start = listing.page_token.or(listing.start_index).unwrap_or(0).min(all.len());
-    let rows = &all[start..];
-    let rows = &rows[..rows.len().min(listing.max_results.unwrap_or(PAGE_ROWS))];
+    let start = listing.page_token.or(listing.start_index).unwrap_or(0);
+    let (rows, total) = table.rows_from(start, listing.max_results.unwrap_or(PAGE_ROWS));
     let cells: Vec<_> = rows.iter().map(|row| row.cells(table.columns(), stamps)).collect();
     let mut page = json!({"kind": "bigquery#tableDataList", "etag": table.etag(),
-        "totalRows": all.len().to_string(), "rows": cells});
+        "totalRows": total.to_string(), "rows": cells});
     let end = start + rows.len();
-    if end < all.len() {
+    if end < total {
         page["pageToken"] = end.to_string().into();
     }
     page
@@ -86,5 +84,10 @@ pub async fn query(
         subject.query = Some(request.query.clone());
         subject.use_query_cache = request.use_query_cache;
     }
-    rest.apply(subject, |world, _| world.warehouse.query(&project, &request?)).await
+    rest.apply(subject, |world, _| world.query(&project, request?)).await
+}
+
+pub async fn query_results(rest: Rest, Path((project, job)): Path<(String, String)>) -> Response {
+    let look = about("jobs.getQueryResults", None);
+    rest.apply(look, |world, _| world.query_results(&project, &job)).await
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use gcp_bigquery_client::google::cloud::bigquery::storage::v1::storage_error::StorageErrorCode;
 use serde_json::{Value, json};
 
 use super::scene::{Outcome, Scene, TABLE};
@@ -68,6 +69,30 @@ async fn faults_are_posted_and_forgotten() {
     assert_eq!(post(&scene, "reset", &json!(null)).await, 204);
     let state: Value = serde_json::from_str(&page(&scene, "state").await).unwrap();
     assert_eq!((&state["tables"], &state["faults"]), (&json!([]), &json!([])));
+}
+
+/// Whoever reads the log again and again gets each call once; a fault that would stay can be lifted.
+#[tokio::test]
+async fn the_log_goes_on_and_faults_are_lifted() {
+    let mut scene = Scene::new().await;
+    let last = |page: String| -> u64 {
+        let line: Value = serde_json::from_str(page.lines().last().unwrap()).unwrap();
+        line["number"].as_u64().unwrap()
+    };
+    let before = last(page(&scene, "log").await);
+    let throttle = json!([{"rpc": "AppendRows", "action": {"throttle": {"rows_per_second": 0}}}]);
+    assert_eq!(post(&scene, "faults", &throttle).await, 200);
+    let stream = scene.committed().await;
+    let mut appends = scene.append_to(&stream).await;
+    let throttled = Outcome::Refused(tonic::Code::ResourceExhausted, StorageErrorCode::Unspecified);
+    assert_eq!(appends.append(&[0], Some(0)).await, throttled);
+    let url = format!("http://{}/admin/faults", scene.double.rest);
+    let lifted = reqwest::Client::new().delete(url).send().await.unwrap();
+    assert_eq!(lifted.status(), 204);
+    let mut appends = scene.append_to(&stream).await;
+    assert_eq!(appends.append(&[0], Some(0)).await, Outcome::Stored(Some(0)));
+    let new = page(&scene, &format!("log?after={before}")).await;
+    assert_eq!((new.lines().count(), last(new)), (3, before + 3));
 }
 
 /// The program says where it listens, one line each.

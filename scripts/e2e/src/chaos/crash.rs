@@ -22,7 +22,7 @@ const LURE_EVERY: Duration = Duration::from_secs(5);
 
 /// Carries out one death from beginning to end.
 pub(super) fn crash(stage: &Stage, kind: Kind, pick: u64) -> anyhow::Result<()> {
-    let (point, place) = choose(kind, pick).context("there is no such place")?;
+    let (point, place) = choose(kind, stage.ground.sink, pick).context("there is no such place")?;
     let folder = stage.plan.crash_points();
     let named = folder.join(&place);
     let fault = stage.follower.seen().begin(kind, now_ms());

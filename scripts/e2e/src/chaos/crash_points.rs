@@ -1,6 +1,6 @@
 //! Pure. The places at which a process is made to die, and what brings it there.
 
-use super::fault::Kind;
+use super::fault::{Kind, SinkKind};
 
 /// What is done so that a process comes to its place soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +28,17 @@ const fn point(what: &'static str, lure: Lure) -> CrashPoint {
     CrashPoint { what, lure }
 }
 
-const OF_CONSUMERS: [CrashPoint; 8] = [
+const OF_CONSUMERS: [CrashPoint; 6] = [
     point("Heartbeat", Lure::None),
     point("Answer", Lure::Move),
     point("Report", Lure::None),
-    point("put", Lure::None),
-    point("rename", Lure::None),
     point("commit", Lure::None),
     point("state", Lure::Move),
     point("dead-letter", Lure::None),
 ];
+const OF_LAKES: [CrashPoint; 2] = [point("put", Lure::None), point("rename", Lure::None)];
+const OF_BIGQUERY: [CrashPoint; 3] =
+    [point("append", Lure::None), point("stream", Lure::Move), point("finalize", Lure::Consumer)];
 const OF_LEADERS: [CrashPoint; 6] = [
     point("Assign", Lure::Move),
     point("LeaderAlive", Lure::None),
@@ -48,26 +49,28 @@ const OF_LEADERS: [CrashPoint; 6] = [
 ];
 
 /// The `pick`-th place for this kind of fault, as the file that stands for it is called.
-pub fn choose(kind: Kind, pick: u64) -> Option<(CrashPoint, String)> {
-    let points: &[CrashPoint] = match kind {
-        Kind::ConsumerCrashPoint => &OF_CONSUMERS,
-        Kind::LeaderCrashPoint => &OF_LEADERS,
-        _ => return None,
-    };
+pub fn choose(kind: Kind, sink: SinkKind, pick: u64) -> Option<(CrashPoint, String)> {
+    let points = points(kind, sink);
     let places: Vec<_> = points.iter().flat_map(|one| [(one, "before"), (one, "after")]).collect();
-    let count = u64::try_from(places.len()).ok()?;
-    let (point, when) = places[usize::try_from(pick % count).ok()?];
+    let place = pick.checked_rem(u64::try_from(places.len()).ok()?)?;
+    let (point, when) = places[usize::try_from(place).ok()?];
     Some((*point, format!("{when}-{}", point.what)))
 }
 
 /// How many places there are for this kind of fault.
-pub fn count(kind: Kind) -> u64 {
-    let points = match kind {
-        Kind::ConsumerCrashPoint => OF_CONSUMERS.len(),
-        Kind::LeaderCrashPoint => OF_LEADERS.len(),
-        _ => 0,
-    };
-    2 * u64::try_from(points).unwrap_or(u64::MAX)
+pub fn count(kind: Kind, sink: SinkKind) -> u64 {
+    2 * u64::try_from(points(kind, sink).len()).unwrap_or(u64::MAX)
+}
+
+fn points(kind: Kind, sink: SinkKind) -> Vec<CrashPoint> {
+    match (kind, sink) {
+        (Kind::ConsumerCrashPoint, SinkKind::Parquet) => [&OF_CONSUMERS[..], &OF_LAKES].concat(),
+        (Kind::ConsumerCrashPoint, SinkKind::BigQuery) => {
+            [&OF_CONSUMERS[..], &OF_BIGQUERY].concat()
+        }
+        (Kind::LeaderCrashPoint, _) => OF_LEADERS.to_vec(),
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -78,11 +81,12 @@ mod tests {
 
     #[test]
     fn every_place_has_its_turn() {
+        let sink = SinkKind::BigQuery;
         for kind in [Kind::ConsumerCrashPoint, Kind::LeaderCrashPoint] {
-            let places = (0..count(kind)).filter_map(|pick| choose(kind, pick));
+            let places = (0..count(kind, sink)).filter_map(|pick| choose(kind, sink, pick));
             let names: BTreeSet<_> = places.map(|(_, name)| name).collect();
-            assert_eq!(u64::try_from(names.len()).unwrap(), count(kind));
+            assert_eq!(u64::try_from(names.len()).unwrap(), count(kind, sink));
         }
-        assert_eq!(choose(Kind::ConsumerKill, 0), None);
+        assert_eq!(choose(Kind::ConsumerKill, sink, 0), None);
     }
 }

@@ -37,6 +37,20 @@ pub enum Kind {
     VolumeReadOnly,
     SinkFull,
     SinkReadOnly,
+    /// BigQuery does what it is asked for, and the answers are lost.
+    SinkLoses,
+    /// BigQuery does what it is asked for, and does not answer.
+    SinkHangs,
+    /// BigQuery's connections are reset, again and again.
+    SinkResets,
+    /// BigQuery refuses everything, REST with a page in HTML.
+    SinkRefuses,
+    /// BigQuery takes few rows for a while.
+    SinkThrottles,
+    /// BigQuery forgets a write stream.
+    SinkForgets,
+    /// BigQuery's connections are reset, and new ones see the ends of streams late.
+    SinkLags,
     /// The topic of dead letters is deleted while some are due, and created again.
     DeadLettersGone,
     /// No write to the topic of dead letters is acknowledged for a while.
@@ -53,6 +67,17 @@ pub enum Kind {
     LeaderCrashPoint,
 }
 
+/// Where rows go, by its name in service entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SinkKind {
+    /// A lake, which is a folder
+    #[default]
+    Parquet,
+    /// The double of BigQuery
+    #[value(name = "bigquery")]
+    BigQuery,
+}
+
 /// What cannot have two faults at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
@@ -66,7 +91,7 @@ pub enum Target {
 }
 
 impl Kind {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 29] = [
         Self::ConsumerKill,
         Self::ConsumerFreeze,
         Self::ConsumerTerm,
@@ -82,6 +107,13 @@ impl Kind {
         Self::VolumeReadOnly,
         Self::SinkFull,
         Self::SinkReadOnly,
+        Self::SinkLoses,
+        Self::SinkHangs,
+        Self::SinkResets,
+        Self::SinkRefuses,
+        Self::SinkThrottles,
+        Self::SinkForgets,
+        Self::SinkLags,
         Self::DeadLettersGone,
         Self::DeadLettersRefused,
         Self::CutHold,
@@ -109,6 +141,13 @@ impl Kind {
             Self::VolumeReadOnly => "volume_read_only",
             Self::SinkFull => "sink_full",
             Self::SinkReadOnly => "sink_read_only",
+            Self::SinkLoses => "sink_loses",
+            Self::SinkHangs => "sink_hangs",
+            Self::SinkResets => "sink_resets",
+            Self::SinkRefuses => "sink_refuses",
+            Self::SinkThrottles => "sink_throttles",
+            Self::SinkForgets => "sink_forgets",
+            Self::SinkLags => "sink_lags",
             Self::DeadLettersGone => "dead_letters_gone",
             Self::DeadLettersRefused => "dead_letters_refused",
             Self::CutHold => "cut_hold",
@@ -138,7 +177,15 @@ impl Kind {
             | Self::LeaderCrashPoint => Target::Leader,
             Self::MonitorKill => Target::Monitor,
             Self::VolumeFull | Self::VolumeReadOnly => Target::Volumes,
-            Self::SinkFull | Self::SinkReadOnly => Target::Sink,
+            Self::SinkFull
+            | Self::SinkReadOnly
+            | Self::SinkLoses
+            | Self::SinkHangs
+            | Self::SinkResets
+            | Self::SinkRefuses
+            | Self::SinkThrottles
+            | Self::SinkForgets
+            | Self::SinkLags => Target::Sink,
             Self::DeadLettersGone | Self::DeadLettersRefused => Target::DeadLetters,
         }
     }
@@ -163,10 +210,17 @@ impl Kind {
             | Self::CutHold
             | Self::CutReset
             | Self::CutOneWay => 18_000,
+            Self::SinkThrottles => 30_000,
             Self::VolumeFull
             | Self::VolumeReadOnly
             | Self::SinkFull
             | Self::SinkReadOnly
+            | Self::SinkLoses
+            | Self::SinkHangs
+            | Self::SinkResets
+            | Self::SinkRefuses
+            | Self::SinkForgets
+            | Self::SinkLags
             | Self::DeadLettersGone
             | Self::DeadLettersRefused => 7_000,
         })
@@ -201,7 +255,13 @@ impl Kind {
 
     /// Whether a folder has to be a file system of its own for it.
     pub fn needs_mounts(self) -> bool {
-        matches!(self.target(), Target::Sink | Target::Volumes)
+        matches!(self, Self::SinkFull | Self::SinkReadOnly) || self.target() == Target::Volumes
+    }
+
+    /// Whether it can be done where rows go to that sink.
+    pub fn is_of(self, sink: SinkKind) -> bool {
+        let is_of_lakes = matches!(self, Self::SinkFull | Self::SinkReadOnly);
+        self.target() != Target::Sink || is_of_lakes == (sink == SinkKind::Parquet)
     }
 }
 
@@ -220,6 +280,12 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
+    }
+
+    #[test]
+    fn each_sink_has_its_own_faults_besides_those_of_all() {
+        let count = |sink| Kind::ALL.into_iter().filter(|kind| kind.is_of(sink)).count();
+        assert_eq!((count(SinkKind::Parquet), count(SinkKind::BigQuery)), (22, 27));
     }
 
     #[test]

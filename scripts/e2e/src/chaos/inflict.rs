@@ -15,6 +15,7 @@ use super::fault::Kind;
 use super::leftovers::volume_of;
 use super::proxy::Cut;
 use super::schedule::Planned;
+use super::sink_faults::list;
 use super::stage::Stage;
 use crate::harness::patience::wait_until;
 use crate::harness::process::signal_process;
@@ -63,6 +64,17 @@ pub fn inflict(stage: &Stage, fault: &Planned) -> anyhow::Result<()> {
         Kind::SinkReadOnly => {
             let room = stage.ground.sink()?;
             for_a_while(stage, kind, || Ok(room.seal()?), || Ok(room.unseal()?))
+        }
+        Kind::SinkLoses
+        | Kind::SinkHangs
+        | Kind::SinkResets
+        | Kind::SinkRefuses
+        | Kind::SinkThrottles
+        | Kind::SinkForgets
+        | Kind::SinkLags => {
+            let faults = list(kind).context("nothing is known to be done for it")?;
+            let local = stage.ground.bigquery()?;
+            for_a_while(stage, kind, || Ok(local.inflict(&faults)?), || Ok(local.lift()?))
         }
         Kind::DeadLettersGone => {
             let letters = &stage.letters;

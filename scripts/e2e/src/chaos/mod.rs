@@ -9,6 +9,7 @@
 
 pub mod fault;
 pub mod crash_points;
+pub mod sink_faults;
 pub mod schedule;
 pub mod owners;
 pub mod judge;

@@ -14,6 +14,7 @@ use common::rate::BytesPerSecond;
 use common::shutdown::Shutdown;
 
 use super::crew::Crew;
+use super::fault::SinkKind;
 use super::inflict::inflict;
 use super::leftovers;
 use super::letters::Letters;
@@ -21,6 +22,7 @@ use super::memory::{self, Peaks};
 use super::report::{ChaosReport, Observed};
 use super::schedule::{At, Planned, each_crash_point, schedule};
 use super::stage::{Ground, Stage};
+use crate::harness::bigquery::LocalBigQuery;
 use crate::harness::patience::wait_until;
 use crate::harness::system::SystemPlan;
 use crate::lake::store::Lake;
@@ -29,6 +31,7 @@ use crate::load::shape::{RatePlan, Shape};
 use crate::verify::check::{self, Request};
 use crate::verify::kafka::KafkaTopics;
 use crate::verify::report::Report;
+use crate::verify::sink::Sink;
 use crate::verify::wait::until_stored;
 use crate::watch::follow::{Followed, Follower};
 
@@ -49,6 +52,7 @@ const STORE_WITHIN: Duration = Duration::from_secs(120);
 pub struct ChaosPlan {
     /// For Kafka, the lake, logs and state.
     pub folder: PathBuf,
+    pub sink: SinkKind,
     pub mix: Mix,
     pub seed: u64,
     /// Faults are spread over this time; `None`: each waits until the one before is recovered from.
@@ -71,13 +75,13 @@ pub enum Mix {
 pub fn run(plan: &ChaosPlan) -> anyhow::Result<ChaosReport> {
     let shutdown = Shutdown::install()?;
     say("starting Kafka");
-    let ground = Ground::prepare(&plan.folder)?;
+    let ground = Ground::prepare(&plan.folder, plan.sink)?;
     if let Some(refused) = &ground.refused {
         say(&format!("no folder will be full or read-only: {refused}"));
     }
     let faults = match plan.mix {
         Mix::Everything(count) => schedule(plan.seed, count, &ground.kinds(), plan.span),
-        Mix::CrashPoints => each_crash_point(plan.seed, plan.span),
+        Mix::CrashPoints => each_crash_point(plan.seed, plan.sink, plan.span),
     };
     ground.create_topic(TOPIC, plan.partitions)?;
     let load = Load::new(&ground.config, load_plan(plan))?;
@@ -133,7 +137,7 @@ fn set(plan: &ChaosPlan, ground: Ground, shutdown: &Shutdown) -> anyhow::Result<
         }
     };
     wait_until("an orchestrator leads", START_WITHIN, leads)??;
-    crew.plan().tell(&["service", "set", TOPIC])?;
+    crew.plan().tell(&["service", "set", TOPIC, "--sink", sink_name(plan.sink)])?;
     let (monitor, events) = (crew.plan().topic("monitor"), crew.plan().topic("events"));
     let known = |topic: &str| ground.create_topic(topic, 1);
     known(&monitor)?;
@@ -151,8 +155,19 @@ fn set(plan: &ChaosPlan, ground: Ground, shutdown: &Shutdown) -> anyhow::Result<
     })
 }
 
+/// As service entries name it.
+fn sink_name(sink: SinkKind) -> &'static str {
+    match sink {
+        SinkKind::Parquet => "parquet",
+        SinkKind::BigQuery => "bigquery",
+    }
+}
+
 fn system_plan(plan: &ChaosPlan, ground: &Ground) -> SystemPlan {
-    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let of_sink = ground.bigquery().map(LocalBigQuery::consumer_options);
+    let of_sink = of_sink.into_iter().flatten();
+    let of_sink = of_sink.map(|(name, value)| format!("--consumer-option={name}={value}"));
     let capacity = (plan.rate.0 / PEAK_CONSUMERS).max(1);
     SystemPlan {
         kafka_bootstrap_servers: ground.services_servers(),
@@ -163,7 +178,10 @@ fn system_plan(plan: &ChaosPlan, ground: &Ground) -> SystemPlan {
         orchestrator_options: words(&format!(
             "--capacity {capacity} --stabilisation-secs 10 --max-consumers 12 --catch-up-secs 30 \
              --consumer-option rotation-secs=1 --consumer-option wait-time-secs=0.2"
-        )),
+        ))
+        .into_iter()
+        .chain(of_sink)
+        .collect(),
     }
 }
 
@@ -265,6 +283,9 @@ impl Show {
             return;
         }
         self.measured_at = Clock.now();
+        if let Err(error) = stage.ground.follow_sink() {
+            say(&format!("{error:#}"));
+        }
         let consumers = leftovers::consumers(&stage.plan).into_iter().map(|pid| ("consumer", pid));
         for (service, pid) in stage.crew().pids().into_iter().chain(consumers) {
             memory::look(&mut self.memory, service, pid);
@@ -320,9 +341,11 @@ fn finish(
 ) -> anyhow::Result<ChaosReport> {
     stage.letters.stop();
     say("storing what is left");
-    let lake = Lake::open(&stage.plan.lake().display().to_string(), &Default::default())?;
+    let sink = sink(&stage)?;
     let mut topics = KafkaTopics::connect(&stage.ground.config)?;
-    if !until_stored(&mut topics, &lake, &[TOPIC.to_owned()], STORE_WITHIN)? {
+    let dead_letter_topic = Some(stage.plan.topic("dead-letter"));
+    let request = Request { topics: vec![TOPIC.into()], dead_letter_topic };
+    if !until_stored(&mut topics, &*sink, &request, STORE_WITHIN)? {
         say(&format!("not everything was stored within {} s", STORE_WITHIN.as_secs()));
     }
     say("ending the fleet");
@@ -330,10 +353,11 @@ fn finish(
         say(&format!("{error:#}"));
     }
     leftovers::end(&stage.plan)?;
-    say("comparing every record with the lake");
-    let dead_letter_topic = Some(stage.plan.topic("dead-letter"));
-    let request = Request { topics: vec![TOPIC.into()], dead_letter_topic };
-    let verification = check::verify(&mut topics, &lake, &request)?;
+    say("comparing every record with what is stored");
+    let mut verification = check::verify(&mut topics, &*sink, &request)?;
+    if let Some(topic) = verification.topics.first_mut() {
+        topic.chain_problems.extend(stream_problems(&stage)?);
+    }
     let report = conclude(&stage, &verification);
     if stage.ground.rooms.is_some() {
         leftovers::keep(&stage.plan).context("failed to keep logs and lake")?;
@@ -341,6 +365,24 @@ fn finish(
     drop(topics);
     stage.ground.kafka.end()?;
     Ok(report)
+}
+
+fn sink(stage: &Stage) -> anyhow::Result<Box<dyn Sink>> {
+    if stage.ground.sink == SinkKind::BigQuery {
+        return Ok(Box::new(stage.ground.bigquery()?.tables()?));
+    }
+    Ok(Box::new(Lake::open(&stage.plan.lake().display().to_string(), &Default::default())?))
+}
+
+/// What BigQuery's log says that must not be.
+fn stream_problems(stage: &Stage) -> anyhow::Result<Vec<String>> {
+    if stage.ground.sink == SinkKind::Parquet {
+        return Ok(Vec::new());
+    }
+    stage.ground.follow_sink()?;
+    let history = stage.ground.history()?;
+    say(&format!("{:?}, faults {:?}", history.totals(), history.struck()));
+    Ok(history.problems(stage.follower.seen().announced.streams()))
 }
 
 fn say(what: &str) {

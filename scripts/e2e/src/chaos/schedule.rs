@@ -8,7 +8,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::crash_points::count;
-use super::fault::{Kind, Target};
+use super::fault::{Kind, SinkKind, Target};
 
 /// Between two faults of one target, and between calm and the next fault.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -64,10 +64,10 @@ pub fn schedule(seed: u64, count: usize, kinds: &[Kind], span: Option<Duration>)
 }
 
 /// Every place at which a process can be told to die, in an order of the seed.
-pub fn each_crash_point(seed: u64, span: Option<Duration>) -> Vec<Planned> {
+pub fn each_crash_point(seed: u64, sink: SinkKind, span: Option<Duration>) -> Vec<Planned> {
     let kinds = [Kind::ConsumerCrashPoint, Kind::LeaderCrashPoint];
-    let mut places: Vec<(Kind, u64)> =
-        kinds.into_iter().flat_map(|kind| (0..count(kind)).map(move |pick| (kind, pick))).collect();
+    let places = |kind| (0..count(kind, sink)).map(move |pick| (kind, pick));
+    let mut places: Vec<(Kind, u64)> = kinds.into_iter().flat_map(places).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     places.shuffle(&mut rng);
     let mut planned = schedule(seed, places.len(), &[Kind::LeaderCrashPoint], span);
@@ -146,8 +146,9 @@ mod tests {
 
     #[test]
     fn every_crash_point_has_its_turn_once() {
-        let planned = each_crash_point(3, Some(SPAN));
+        let planned = each_crash_point(3, SinkKind::Parquet, Some(SPAN));
         let places: BTreeSet<_> = planned.iter().map(|fault| (fault.kind, fault.pick)).collect();
+        let count = |kind| count(kind, SinkKind::Parquet);
         let all = count(Kind::ConsumerCrashPoint) + count(Kind::LeaderCrashPoint);
         assert_eq!((places.len(), planned.len()), (usize::try_from(all).unwrap(), places.len()));
     }

@@ -6,6 +6,7 @@ use common::messages::measurement::Measurement;
 use super::fault::Kind;
 use super::judge::Blow;
 use super::owners::Owners;
+use crate::watch::announced::Announced;
 use crate::watch::fleet::Fleet;
 use crate::watch::follow::Witness;
 
@@ -15,12 +16,14 @@ pub struct Sight {
     pub fleet: Fleet,
     pub owners: Owners,
     pub blows: Vec<Blow>,
+    pub announced: Announced,
 }
 
 impl Witness for Sight {
     fn event(&mut self, event: &Message, at_ms: i64) {
         self.fleet.apply(event, at_ms);
         self.owners.apply(event, at_ms);
+        self.announced.take(event, at_ms);
     }
 
     fn measurement(&mut self, _: Measurement) {}

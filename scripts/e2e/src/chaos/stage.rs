@@ -14,13 +14,15 @@ use common::kafka::config_file;
 use rustix::fs::{FlockOperation, flock};
 
 use super::crew::Crew;
-use super::fault::Kind;
+use super::fault::{Kind, SinkKind};
 use super::leftovers;
 use super::letters::Letters;
 use super::proxy::Proxy;
 use super::room::Room;
 use super::sight::Sight;
+use crate::bigquery::history::History;
 use crate::clients::create_topic;
+use crate::harness::bigquery::LocalBigQuery;
 use crate::harness::kafka::LocalKafka;
 use crate::harness::system::SystemPlan;
 use crate::watch::follow::Follower;
@@ -38,6 +40,9 @@ pub struct Ground {
     /// For volumes, and for the lake; `None` where mounts are not permitted.
     pub rooms: Option<(Room, Room)>,
     pub refused: Option<String>,
+    pub sink: SinkKind,
+    /// With what its log said so far; `None` where rows go to the lake.
+    bigquery: Option<(LocalBigQuery, Mutex<History>)>,
     _ports: File,
 }
 
@@ -55,7 +60,7 @@ pub struct Stage {
 
 impl Ground {
     /// Starts the broker with a second listener, which it advertises as the proxy.
-    pub fn prepare(folder: &Path) -> anyhow::Result<Self> {
+    pub fn prepare(folder: &Path, sink: SinkKind) -> anyhow::Result<Self> {
         let (state, lake) = (folder.join("state"), folder.join("lake"));
         for folder in [&state, &lake, &folder.join("crash-points")] {
             fs::create_dir_all(folder)
@@ -65,6 +70,11 @@ impl Ground {
             Ok(rooms) => (Some(rooms), None),
             Err(error) => (None, Some(Chain(&*error).to_string())),
         };
+        let bigquery = match sink {
+            SinkKind::Parquet => None,
+            SinkKind::BigQuery => Some(LocalBigQuery::start(folder, "chaos")?),
+        };
+        let bigquery = bigquery.map(|local| (local, Mutex::default()));
         let (port, ports) = free_ports()?;
         let behind = SocketAddr::from(([127, 0, 0, 1], port + 2));
         let proxy = Proxy::start(behind).context("failed to start the proxy")?;
@@ -73,7 +83,7 @@ impl Ground {
         let run = folder.join("kafka");
         let kafka = LocalKafka::start(&run, &port.to_string(), Some(&extra))?;
         let config = config_file::load(kafka.servers(), None)?;
-        Ok(Self { kafka, config, proxy, rooms, refused, _ports: ports })
+        Ok(Self { kafka, config, proxy, rooms, refused, sink, bigquery, _ports: ports })
     }
 
     /// What the services are given as the broker.
@@ -84,14 +94,16 @@ impl Ground {
     /// The kinds of faults that can be done here.
     pub fn kinds(&self) -> Vec<Kind> {
         let can_be = |kind: &Kind| self.rooms.is_some() || !kind.needs_mounts();
-        Kind::ALL.into_iter().filter(can_be).collect()
+        let ours = Kind::ALL.into_iter().filter(|kind| kind.is_of(self.sink));
+        ours.filter(can_be).collect()
     }
 
     /// The others, and why not.
     pub fn left_out(&self) -> Vec<(Kind, String)> {
         let refused = self.refused.iter();
         let of = |why: &String| {
-            let kinds = Kind::ALL.into_iter().filter(|kind| kind.needs_mounts());
+            let kinds =
+                Kind::ALL.into_iter().filter(|kind| kind.is_of(self.sink) && kind.needs_mounts());
             kinds.map(|kind| (kind, why.clone())).collect::<Vec<_>>()
         };
         refused.flat_map(of).collect()
@@ -103,6 +115,24 @@ impl Ground {
 
     pub fn volumes(&self) -> anyhow::Result<&Room> {
         self.rooms.as_ref().map(|(volumes, _)| volumes).context("mounts are not permitted here")
+    }
+
+    pub fn bigquery(&self) -> anyhow::Result<&LocalBigQuery> {
+        self.bigquery.as_ref().map(|(local, _)| local).context("rows go to the lake")
+    }
+
+    /// What BigQuery's log said so far.
+    pub fn history(&self) -> anyhow::Result<MutexGuard<'_, History>> {
+        let (_, history) = self.bigquery.as_ref().context("rows go to the lake")?;
+        Ok(history.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads what BigQuery's log has that is new, where there is one.
+    pub fn follow_sink(&self) -> anyhow::Result<()> {
+        if self.sink == SinkKind::BigQuery {
+            self.bigquery()?.follow(&mut *self.history()?)?;
+        }
+        Ok(())
     }
 
     pub fn sink(&self) -> anyhow::Result<&Room> {

@@ -94,13 +94,15 @@ pub fn run(plan: &DemoPlan, kafka: &KafkaConfig) -> anyhow::Result<Summary> {
     let show = perform(plan, load, &mut system, &follower, &shutdown)?;
     say("storing what is left");
     let lake = Lake::open(&system.plan().lake().display().to_string(), &Default::default())?;
-    if !until_stored(&mut topics, &lake, std::slice::from_ref(&names.topic), STORE_WITHIN)? {
+    let dead_letter_topic = Some(format!("{}-dead-letter", names.prefix));
+    let request = Request { topics: vec![names.topic.clone()], dead_letter_topic };
+    if !until_stored(&mut topics, &lake, &request, STORE_WITHIN)? {
         say(&format!("not everything was stored within {} s", STORE_WITHIN.as_secs()));
     }
     say("ending the fleet");
     system.stop()?;
     say("comparing every record with the lake");
-    let report = verify(&mut topics, &lake, &names)?;
+    let report = verify(&mut topics, &lake, &request)?;
     let seen = follower.seen();
     Ok(Summary::of(&Observed {
         seconds: show.elapsed.as_secs(),
@@ -304,10 +306,8 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn verify(topics: &mut KafkaTopics, lake: &Lake, names: &Names) -> anyhow::Result<Report> {
-    let dead_letter_topic = Some(format!("{}-dead-letter", names.prefix));
-    let request = Request { topics: vec![names.topic.clone()], dead_letter_topic };
-    let report = check::verify(topics, lake, &request)?;
+fn verify(topics: &mut KafkaTopics, lake: &Lake, request: &Request) -> anyhow::Result<Report> {
+    let report = check::verify(topics, lake, request)?;
     if !report.is_sound() {
         say(&report.to_string());
     }

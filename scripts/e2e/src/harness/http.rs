@@ -1,15 +1,24 @@
 //! IO. Asks the services' pages: status, readiness, metrics.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
 
 /// A client for local pages.
-#[derive(Debug)]
 pub struct Http {
     client: reqwest::Client,
+    /// An access token, sent along with every request.
+    bearer: Option<String>,
     runtime: Runtime,
+}
+
+/// Without the token.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("client", &self.client).finish_non_exhaustive()
+    }
 }
 
 /// What a page answered.
@@ -45,9 +54,14 @@ impl Http {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let client = reqwest::Client::builder().timeout(patience).no_proxy().build();
         Ok(Self {
+            bearer: None,
             client: client.map_err(|source| HttpError::Client { source })?,
             runtime: runtime.map_err(|source| HttpError::Runtime { source })?,
         })
+    }
+
+    pub fn with_bearer(self, bearer: Option<String>) -> Self {
+        Self { bearer, ..self }
     }
 
     pub fn get(&self, url: &str) -> Result<Page, HttpError> {
@@ -59,7 +73,15 @@ impl Http {
         self.ask(url, self.client.post(url).json(body))
     }
 
+    pub fn delete(&self, url: &str) -> Result<Page, HttpError> {
+        self.ask(url, self.client.delete(url))
+    }
+
     fn ask(&self, url: &str, request: reqwest::RequestBuilder) -> Result<Page, HttpError> {
+        let request = match &self.bearer {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
         let ask = async {
             let response = request.send().await?;
             Ok(Page { status: response.status().as_u16(), text: response.text().await? })

@@ -7,4 +7,5 @@ pub mod process;
 pub mod http;
 pub mod system;
 pub mod kafka;
+pub mod bigquery;
 pub mod kubernetes;

@@ -136,7 +136,8 @@ struct Field<'a> {
     inner: Option<&'a Naming>,
 }
 
-const WHOLE_VALUE: &str = "value";
+/// The column of a table of bytes.
+pub const WHOLE_VALUE: &str = "value";
 
 impl<'a> Columns<'a> {
     fn of(batch: &'a RecordBatch, naming: &'a Naming) -> Result<Self, RowError> {
@@ -193,16 +194,7 @@ impl<'a> Columns<'a> {
             flags.is_valid(row) && flags.value(row)
         });
         let unparsed = self.unparsed.and_then(|array| text(array, row));
-        let (kind, mut body) = self.value.of_row(row)?;
-        match (is_tombstone, unparsed) {
-            (false, None) => Ok((kind, body)),
-            (true, None) => Ok((Kind::Tombstone, body)),
-            (false, Some(text)) => {
-                body.splice(..0, text.bytes());
-                Ok((Kind::Unparsed, body))
-            }
-            (true, Some(_)) => Ok((Kind::Tombstone, b"tombstone and unparsed at once".to_vec())),
-        }
+        Ok(digest::kind_of_row(is_tombstone, unparsed, self.value.of_row(row)?))
     }
 }
 
@@ -252,7 +244,8 @@ const OURS: [&str; 9] = [
     "kafka_unparsed",
 ];
 
-fn is_ours(column: &str) -> bool {
+/// Whether a column is not of the record's value.
+pub fn is_ours(column: &str) -> bool {
     OURS.contains(&column)
 }
 
@@ -267,9 +260,11 @@ fn value(
     }
     match array.data_type() {
         DataType::Boolean => Ok(Json::Bool(array.as_boolean().value(row))),
-        DataType::Int64 => number(&array.as_primitive::<Int64Type>().value(row).to_string()),
+        DataType::Int64 => {
+            Ok(json::number(&array.as_primitive::<Int64Type>().value(row).to_string()))
+        }
         DataType::Float64 => {
-            number(&format!("{:e}", array.as_primitive::<Float64Type>().value(row)))
+            Ok(json::number(&format!("{:e}", array.as_primitive::<Float64Type>().value(row))))
         }
         DataType::Utf8 => Ok(Json::Text(array.as_string::<i32>().value(row).to_owned())),
         DataType::List(_) => {
@@ -289,11 +284,6 @@ fn value(
         }
         other => Err(unexpected(column, other, "a type that JSON records have")),
     }
-}
-
-/// A float that no JSON number could have been (infinite, not a number) equals none.
-fn number(text: &str) -> Result<Json, RowError> {
-    Ok(Json::Number(json::canonical_number(text).unwrap_or_else(|_| text.to_owned())))
 }
 
 /// `kafka_headers`: a list of name and value, or a map, which is such a list.

@@ -59,7 +59,7 @@ pub struct Context<'a> {
     /// The first offset that the topic still has.
     pub log_start: u64,
     /// The end of what is stored without a hole.
-    pub chain_end: u64,
+    pub stored_end: u64,
     pub dead_letters: OfPartition,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Comparison<'a> {
             self.set_aside(record, &letters);
         } else {
             self.findings.counts.lost += 1;
-            self.findings.counts.pending += u64::from(offset >= self.context.chain_end);
+            self.findings.counts.pending += u64::from(offset >= self.context.stored_end);
             self.example("lost", offset);
         }
     }
@@ -219,7 +219,7 @@ mod tests {
         let mut collected = Rows::default();
         rows.iter().for_each(|row| collected.push(*row));
         let dead_letters = OfPartition::new();
-        let context = Context { place: PLACE, log_start, chain_end: 4, dead_letters };
+        let context = Context { place: PLACE, log_start, stored_end: 4, dead_letters };
         let mut comparison = Comparison::new(collected, context);
         records.iter().for_each(|offset| comparison.observe(&record(*offset)));
         comparison.finish().counts
@@ -270,7 +270,7 @@ mod tests {
         let of = |digest: u128| {
             let letters = OfPartition::from([(0, vec![digest])]);
             let context =
-                Context { place: PLACE, log_start: 0, chain_end: 4, dead_letters: letters };
+                Context { place: PLACE, log_start: 0, stored_end: 4, dead_letters: letters };
             let mut comparison = Comparison::new(Rows::default(), context);
             comparison.observe(&record(0));
             comparison.finish().counts
@@ -281,7 +281,7 @@ mod tests {
         let context = |offset| Context {
             place: PLACE,
             log_start: 0,
-            chain_end: 4,
+            stored_end: 4,
             dead_letters: OfPartition::from([(offset, vec![1])]),
         };
         assert_eq!(Comparison::new(Rows::default(), context(9)).finish().counts.beyond, 1);

@@ -89,6 +89,23 @@ pub fn form(fields: Json) -> Vec<u8> {
     out
 }
 
+/// What a row holds besides its value, which differs from every record if it should not hold that.
+pub fn kind_of_row(
+    is_tombstone: bool,
+    unparsed: Option<&str>,
+    (kind, mut body): (Kind, Vec<u8>),
+) -> (Kind, Vec<u8>) {
+    match (is_tombstone, unparsed) {
+        (false, None) => (kind, body),
+        (true, None) => (Kind::Tombstone, body),
+        (false, Some(text)) => {
+            body.splice(..0, text.bytes());
+            (Kind::Unparsed, body)
+        }
+        (true, Some(_)) => (Kind::Tombstone, b"tombstone and unparsed at once".to_vec()),
+    }
+}
+
 fn object_form(value: &[u8]) -> Option<Vec<u8>> {
     match Json::parse(value).ok()? {
         object @ Json::Object(_) => Some(form(object)),

@@ -109,6 +109,11 @@ pub fn canonical_number(text: &str) -> Result<String, JsonError> {
     }
 }
 
+/// The number of that text. A float that no JSON number could have been (infinite, not a number) equals none.
+pub fn number(text: &str) -> Json {
+    Json::Number(canonical_number(text).unwrap_or_else(|_| text.to_owned()))
+}
+
 /// Numbers of fewer digits are the shortest digits of their double themselves.
 const SHORT_DIGITS: usize = 16;
 

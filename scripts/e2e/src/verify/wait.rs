@@ -1,54 +1,36 @@
 //! IO. Waits until everything that was produced is stored.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use common::clock::Clock;
 
-use super::chain::{self, Link};
-use super::check::{VerifyError, facts, reading};
-use super::record::TopicRecords;
-use crate::lake::footer::Footer;
-use crate::lake::store::{Lake, LakeError};
+use super::check::{Request, VerifyError, dead_letters, facts, reading};
+use super::dead_letters::{DeadLetters, OfPartition};
+use super::record::{Record, TopicRecords};
+use super::sink::{Sink, Watch};
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// A partition, and how far it must be stored.
-type Ends = BTreeMap<(String, u32), u64>;
-
-/// Waits until the lake covers every record that the topics held when it was called, at most for
-/// `patience`; true if it does.
+/// Waits until everything is stored that the topics held when it was called, at most for `patience`; true if
+/// it is.
 ///
-/// Only chains without holes count, and a chain that ends before offsets without records (markers
-/// of transactions) covers them.
+/// Only what is stored without a hole counts, and what ends before offsets without records (markers of
+/// transactions) covers them. Where the sink knows nothing of records that were set aside, their letters count.
 pub fn until_stored<R: TopicRecords>(
     records: &mut R,
-    lake: &Lake,
-    topics: &[String],
+    sink: &dyn Sink,
+    request: &Request,
     patience: Duration,
 ) -> Result<bool, VerifyError<R::Error>> {
-    let mut watch = Watch { lake, ids: BTreeMap::new(), footers: BTreeMap::new() };
-    let mut missing = Ends::new();
-    for topic in topics {
-        let facts = facts(records, topic)?;
-        for partition in 0..facts.partitions {
-            let bounds = records.bounds(topic, partition).map_err(|e| reading(topic, e))?;
-            if bounds.end > bounds.start {
-                missing.insert((topic.clone(), partition), bounds.end);
-            }
-        }
-        watch.ids.insert(topic.clone(), facts.id);
-    }
+    let mut missing = Missing::find(records, request)?;
+    let mut watch = sink.watch(missing.ids.clone());
     let began = Clock.now();
     loop {
-        watch.look().map_err(|source| VerifyError::Lake { source })?;
-        for ((topic, partition), end) in std::mem::take(&mut missing) {
-            let stored = watch.stored_to(&topic, partition);
-            if stored < end && has_records(records, &topic, partition, stored..end)? {
-                missing.insert((topic, partition), end);
-            }
-        }
-        if missing.is_empty() {
+        watch.look().map_err(|source| VerifyError::Stored { source })?;
+        missing.strike(records, request, &*watch)?;
+        if missing.ends.is_empty() {
             return Ok(true);
         }
         if Clock.now().saturating_since(began) > patience {
@@ -58,53 +40,66 @@ pub fn until_stored<R: TopicRecords>(
     }
 }
 
-/// The lake's chains; objects never change, so that each footer is read once.
-struct Watch<'a> {
-    lake: &'a Lake,
+/// Partitions that are not stored as far as they must be.
+struct Missing {
     ids: BTreeMap<String, String>,
-    footers: BTreeMap<String, Option<Link>>,
+    ends: BTreeMap<(String, u32), u64>,
 }
 
-impl Watch<'_> {
-    fn look(&mut self) -> Result<(), LakeError> {
-        for object in self.lake.list()?.objects {
-            let is_asked = self.ids.contains_key(&object.name.topic);
-            if is_asked && !self.footers.contains_key(&object.path) {
-                let footer = Footer::read(&self.lake.read(&object.path)?).ok();
-                let path = object.path.clone();
-                let link = footer.map(|footer| Link { name: object.name, path, footer });
-                self.footers.insert(object.path, link);
+impl Missing {
+    fn find<R: TopicRecords>(
+        records: &mut R,
+        request: &Request,
+    ) -> Result<Self, VerifyError<R::Error>> {
+        let (mut ids, mut ends) = (BTreeMap::new(), BTreeMap::new());
+        for topic in &request.topics {
+            let facts = facts(records, topic)?;
+            for partition in 0..facts.partitions {
+                let bounds = records.bounds(topic, partition).map_err(|e| reading(topic, e))?;
+                if bounds.end > bounds.start {
+                    ends.insert((topic.clone(), partition), bounds.end);
+                }
+            }
+            ids.insert(topic.clone(), facts.id);
+        }
+        Ok(Self { ids, ends })
+    }
+
+    /// Strikes out what is stored by now.
+    fn strike<R: TopicRecords>(
+        &mut self,
+        records: &mut R,
+        request: &Request,
+        watch: &dyn Watch,
+    ) -> Result<(), VerifyError<R::Error>> {
+        let letters = match watch.counts_dead_letters() {
+            true => DeadLetters::default(),
+            false => dead_letters(records, request)?,
+        };
+        for ((topic, partition), end) in std::mem::take(&mut self.ends) {
+            let stored = watch.stored_to(&topic, partition);
+            let set_aside = letters.of(&topic, &self.ids[&topic], partition);
+            let open = stored..end;
+            if stored < end && has_records(records, (&topic, partition), open, &set_aside)? {
+                self.ends.insert((topic, partition), end);
             }
         }
         Ok(())
-    }
-
-    /// The furthest end among the tables that hold the partition.
-    fn stored_to(&self, topic: &str, partition: u32) -> u64 {
-        let id = self.ids.get(topic);
-        let ours = self.footers.values().flatten().filter(|link| {
-            link.name.topic == topic
-                && link.name.partition == partition
-                && Some(&link.footer.topic_id) == id
-        });
-        let mut links: Vec<Link> = ours.cloned().collect();
-        links.sort_by(|one, other| one.name.cmp(&other.name));
-        let tables = links.chunk_by(|one, other| one.name.table == other.name.table);
-        tables.map(chain::end).max().unwrap_or(0)
     }
 }
 
 fn has_records<R: TopicRecords>(
     records: &mut R,
-    topic: &str,
-    partition: u32,
-    range: std::ops::Range<u64>,
+    (topic, partition): (&str, u32),
+    range: Range<u64>,
+    set_aside: &OfPartition,
 ) -> Result<bool, VerifyError<R::Error>> {
     let start = records.bounds(topic, partition).map_err(|e| reading(topic, e))?.start;
     let mut found = false;
-    let mut look = |record: &super::record::Record<'_>| {
-        found = record.offset < range.end;
-        false
+    let mut look = |record: &Record<'_>| {
+        let is_within = record.offset < range.end;
+        found = is_within && !set_aside.contains_key(&record.offset);
+        is_within && !found
     };
     records
         .read(topic, partition, range.start.max(start), &mut look)

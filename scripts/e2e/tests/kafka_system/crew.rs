@@ -32,11 +32,21 @@ impl Crew {
     }
 
     pub(crate) fn start_with(stage: Stage, partitions: u32, options: &[&str]) -> Self {
+        Self::start_reading(stage, partitions, options, &[])
+    }
+
+    /// The same with such an entry for the topic, as it would be typed.
+    pub(crate) fn start_reading(
+        stage: Stage,
+        partitions: u32,
+        options: &[&str],
+        entry: &[&str],
+    ) -> Self {
         // The monitor leaves out what begins as the system's own topics do.
         let topic = format!("orders-{}", stage.prefix());
         stage.create(&topic, partitions);
         let system = System::start(plan(&stage, &topic, options)).unwrap();
-        system.read_topic(&topic, &[]).unwrap();
+        system.read_topic(&topic, entry).unwrap();
         let crew = Self { system, stage, topic };
         crew.wait_until_owned(partitions);
         crew

@@ -16,7 +16,12 @@ pub(crate) struct Flow {
 impl Flow {
     /// Writes `rate` bytes per second to the first `partitions` of the topic.
     pub(crate) fn start(stage: &Stage, topic: &str, partitions: u32, rate: u64) -> Self {
-        let plan = LoadPlan { duration: None, ..steady(topic, partitions, rate, 30) };
+        Self::of(stage, steady(topic, partitions, rate, 30))
+    }
+
+    /// Writes as planned, but until it is ended.
+    pub(crate) fn of(stage: &Stage, plan: LoadPlan) -> Self {
+        let plan = LoadPlan { duration: None, ..plan };
         let load = Load::new(stage.kafka(), plan).unwrap();
         let shutdown = Shutdown::manual();
         let until = shutdown.clone();

@@ -140,6 +140,25 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// What of the time from the decision for a new consumer to its first partition is not the cluster's:
+    /// applying it, and handing over, on average.
+    pub(crate) fn own_part(&self) -> Duration {
+        let (name, _) = self.leader().unwrap();
+        let pods = self.orchestrators().unwrap();
+        let (_, address) = pods.iter().find(|(pod, _)| *pod == name).unwrap();
+        let page = self.http.get(&format!("http://{address}:8082/metrics")).unwrap().text;
+        let value = |suffix: &str, step: &str| -> f64 {
+            let begin = format!(
+                "stowage_orchestrator_consumer_opening_seconds_{suffix}{{step=\"{step}\"}} "
+            );
+            let line = page.lines().find_map(|line| line.strip_prefix(&begin));
+            line.and_then(|text| text.parse().ok())
+                .unwrap_or_else(|| panic!("no {begin} in {page}"))
+        };
+        let mean = |step| value("sum", step) / value("count", step);
+        Duration::from_secs_f64(mean("applied") + mean("handed_over"))
+    }
+
     /// Who holds the Lease.
     pub(crate) fn holder(&self) -> Result<String, String> {
         let shown = "jsonpath={.spec.holderIdentity}";

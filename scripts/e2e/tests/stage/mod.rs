@@ -30,6 +30,7 @@ use e2e::load::shape::{RatePlan, Shape};
 use e2e::verify::check::{Request, verify};
 use e2e::verify::kafka::KafkaTopics;
 use e2e::verify::report::TopicReport;
+use e2e::verify::sink::Sink;
 use e2e::verify::wait::until_stored;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
@@ -212,20 +213,21 @@ impl Stage {
 
     /// Waits until all is stored, and compares.
     pub(crate) fn verify(&self, topic: &str) -> TopicReport {
-        self.verify_in(self.lake(), topic)
+        self.verify_in(&self.lake(), topic)
     }
 
     /// The same with one table only.
     pub(crate) fn verify_table(&self, topic: &str, table: &str) -> TopicReport {
-        self.verify_in(self.lake().only(Some(table.to_owned())), topic)
+        self.verify_in(&self.lake().only(Some(table.to_owned())), topic)
     }
 
-    fn verify_in(&self, lake: Lake, topic: &str) -> TopicReport {
+    /// The same wherever the rows are.
+    pub(crate) fn verify_in(&self, sink: &dyn Sink, topic: &str) -> TopicReport {
         let mut topics = KafkaTopics::connect(&self.kafka).unwrap();
-        let stored = until_stored(&mut topics, &lake, &[topic.to_owned()], PATIENCE).unwrap();
         let dead_letter_topic = Some(format!("{}-dead-letter", self.name));
         let request = Request { topics: vec![topic.to_owned()], dead_letter_topic };
-        let report = verify(&mut topics, &lake, &request).unwrap();
+        let stored = until_stored(&mut topics, sink, &request, PATIENCE).unwrap();
+        let report = verify(&mut topics, sink, &request).unwrap();
         eprintln!("{report}");
         assert!(stored, "not everything was stored within {} s: {report}", PATIENCE.as_secs());
         report.topics.into_iter().next().unwrap()

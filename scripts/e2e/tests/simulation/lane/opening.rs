@@ -2,7 +2,8 @@
 
 use consumer::lease_watch::lease_channel;
 use consumer::ownership::Event;
-use consumer::sink::parquet::start::{Claims, check_last};
+use consumer::sink::claims::Claims;
+use consumer::sink::parquet::last::check_last;
 use consumer::sink::{OpenRequest, SinkError};
 use rand::RngExt as _;
 

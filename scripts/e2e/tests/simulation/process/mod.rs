@@ -228,6 +228,7 @@ impl Process {
                         format!("{lane:?} is stopped, and does not run"),
                     ),
                 },
+                Action::Announced { .. } => {} // The simulated sink fences without tokens.
                 Action::Abandon(lane) => {
                     self.offsets.forget(&lane.partition);
                     self.lanes.remove(&lane);

@@ -1,6 +1,7 @@
 //! IO. The flags of `e2e`, each validated once.
 
-use std::collections::BTreeMap;
+mod tables;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use common::args::{KafkaArgs, TelemetryArgs};
 use common::rate::BytesPerSecond;
 
+use crate::chaos::fault::SinkKind;
 use crate::chaos::run::{ChaosPlan, Mix};
 use crate::demo::run::DemoPlan;
 use crate::load::order::OrderFormat;
@@ -16,6 +18,8 @@ use crate::load::produce::LoadPlan;
 use crate::load::shape::{RatePlan, Shape};
 use crate::reaction::ReactionPlan;
 use crate::verify::check::Request;
+
+pub use tables::{BigQueryArgs, LakeArgs};
 
 /// Writes load to Kafka, and judges what became of it in the lake
 #[derive(Debug, Parser)]
@@ -34,7 +38,7 @@ pub enum Command {
     Load(LoadArgs),
     /// Produce a set number of records as fast as they go: what benchmarks read
     Preload(PreloadArgs),
-    /// Compare topics with the lake; ends with status 1 if anything was lost, doubled or changed
+    /// Compare topics with what is stored of them; ends with status 1 if anything was lost, doubled or changed
     Verify(VerifyArgs),
     /// Print how long records took from their production to the lake
     Latency(LatencyArgs),
@@ -130,31 +134,24 @@ pub struct PreloadArgs {
     pub note_bytes: usize,
 }
 
-/// Where the lake is.
 #[derive(Args, Clone, Debug)]
-pub struct LakeArgs {
-    /// The lake: a folder, or a URL (file://, s3://, gs://, az://)
-    #[arg(long, value_name = "URL|DIR")]
-    pub lake: String,
-
-    /// Option of the lake's store; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub lake_option: Vec<(String, String)>,
-}
-
-#[derive(Args, Clone, Debug)]
+#[command(mut_arg("lake", |arg| arg.required(false).required_unless_present("bigquery_dataset")
+    .conflicts_with("bigquery_dataset")))]
 pub struct VerifyArgs {
     #[command(flatten)]
     pub kafka: KafkaArgs,
 
     #[command(flatten)]
-    pub lake: LakeArgs,
+    pub lake: Option<LakeArgs>,
+
+    #[command(flatten)]
+    pub bigquery: BigQueryArgs,
 
     /// Topics to compare, separated by commas
     #[arg(long, required = true, value_delimiter = ',')]
     pub topics: Vec<String>,
 
-    /// Only this table of the lake, where a topic was read into several
+    /// Only this table, where a topic was read into several or has a table of another name
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
 
@@ -254,7 +251,11 @@ pub struct ChaosArgs {
     #[arg(long, value_name = "DIR")]
     pub directory: PathBuf,
 
-    /// How many faults to do; from 22 on there is one of each kind
+    /// Where rows go
+    #[arg(long, value_enum, default_value_t)]
+    pub sink: SinkKind,
+
+    /// How many faults to do; from 22 on (27 with BigQuery) there is one of each kind
     #[arg(long, default_value_t = 22, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub kills: u32,
 
@@ -289,6 +290,7 @@ impl ChaosArgs {
         std::fs::create_dir_all(&self.directory)?;
         Ok(ChaosPlan {
             folder: self.directory.canonicalize()?,
+            sink: self.sink,
             mix: match self.kills {
                 _ if self.crash_points => Mix::CrashPoints,
                 kills => Mix::Everything(usize::try_from(kills).expect("32 bits fit")),
@@ -352,22 +354,10 @@ impl PreloadArgs {
     }
 }
 
-impl LakeArgs {
-    pub fn options(&self) -> BTreeMap<String, String> {
-        self.lake_option.iter().cloned().collect()
-    }
-}
-
 impl VerifyArgs {
     pub fn request(&self) -> Request {
         Request { topics: self.topics.clone(), dead_letter_topic: self.dead_letter_topic.clone() }
     }
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
-    let (key, value) = pair.ok_or_else(|| format!("expected `key=value`, got `{text}`"))?;
-    Ok((key.into(), value.into()))
 }
 
 #[cfg(test)]
@@ -404,6 +394,27 @@ mod tests {
             assert!(parse(&[&common[..], &wrong].concat()).is_err(), "{wrong:?}");
         }
         assert!(parse(&["latency", "--lake", "/x", "--lake-option", "novalue"]).is_err());
+        assert!(parse(&["latency"]).is_err());
         assert!(parse(&["verify", "--kafka-bootstrap-servers", "k:1", "--lake", "/x"]).is_err());
+    }
+
+    #[test]
+    fn rows_are_verified_in_a_lake_or_in_bigquery() {
+        let verify = |flags: &str| {
+            let common = ["verify", "--kafka-bootstrap-servers", "k:1", "--topics", "t"];
+            let flags: Vec<&str> = flags.split_whitespace().collect();
+            match parse(&[&common[..], &flags].concat())?.command {
+                Command::Verify(args) => Ok::<_, clap::Error>(args),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(verify("--lake /x").unwrap().lake.unwrap().lake, "/x");
+        let bigquery = "--bigquery-project p --bigquery-dataset d";
+        let args = verify(bigquery).unwrap();
+        assert!(args.lake.is_none() && args.bigquery.bigquery_dataset.as_deref() == Some("d"));
+        for wrong in ["", "--bigquery-dataset d", "--bigquery-project p"] {
+            assert!(verify(wrong).is_err(), "{wrong}");
+        }
+        assert!(verify(&format!("--lake /x {bigquery}")).is_err());
     }
 }

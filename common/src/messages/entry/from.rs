@@ -1,10 +1,9 @@
 //! Pure. The option of a service entry that says where a table's rows begin.
 
-use common::kafka::reader::LogRange;
-use common::messages::command::Source;
-use common::moment::Timestamp;
+use crate::kafka::reader::LogRange;
+use crate::moment::Timestamp;
 
-const NAME: &str = "from";
+pub(super) const NAME: &str = "from";
 
 /// Where the rows of a partition begin in a table that has none of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +16,26 @@ pub enum From {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FromError {
-    #[error(
-        "the option `{NAME}` is `beginning`, `offset NUMBER` or `time` with a time such as \
-         2026-03-01T00:00:00Z, not `{0}`"
-    )]
-    Value(String),
-    #[error("the option `{NAME}` needs a sink that keeps tables, which `{0}` does not")]
-    NoTable(String),
-}
+#[error(
+    "the option `{NAME}` is `beginning`, `offset NUMBER` or `time` with a time such as \
+     2026-03-01T00:00:00Z, not `{0}`"
+)]
+pub struct FromError(String);
 
 impl From {
+    pub(super) fn parse(text: &str) -> Result<Self, FromError> {
+        let parsed = match text.split_once(' ') {
+            None => (text == "beginning").then_some(Self::Beginning),
+            Some(("offset", number)) => number.parse().ok().map(Self::Offset),
+            Some(("time", time)) => time
+                .parse()
+                .ok()
+                .map(|at: jiff::Timestamp| Self::Time(Timestamp(at.as_millisecond()))),
+            Some(_) => None,
+        };
+        parsed.ok_or_else(|| FromError(text.into()))
+    }
+
     /// The offset to begin at, in a log of that range; `at_time` is the first of the time asked for, if
     /// there is one.
     pub fn offset(self, range: LogRange, at_time: Option<u64>) -> u64 {
@@ -40,37 +48,9 @@ impl From {
     }
 }
 
-/// Where an entry begins, and the entry without this option.
-///
-/// # Errors
-/// If the option says nothing that can be followed.
-pub fn split(source: &Source) -> Result<(Option<From>, Source), FromError> {
-    let mut rest = source.clone();
-    let Some(text) = rest.options.remove(NAME) else { return Ok((None, rest)) };
-    let from = parse(&text).ok_or(FromError::Value(text))?;
-    Ok((Some(from), rest))
-}
-
-fn parse(text: &str) -> Option<From> {
-    match text.split_once(' ') {
-        None => (text == "beginning").then_some(From::Beginning),
-        Some(("offset", number)) => number.parse().ok().map(From::Offset),
-        Some(("time", time)) => {
-            let at: jiff::Timestamp = time.parse().ok()?;
-            Some(From::Time(Timestamp(at.as_millisecond())))
-        }
-        Some(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn of(value: &str) -> Result<(Option<From>, Source), FromError> {
-        let options = [(NAME.to_owned(), value.to_owned())].into();
-        split(&Source { table: "t".into(), format: "json".into(), sink: "parquet".into(), options })
-    }
 
     #[test]
     fn a_beginning_is_the_first_record_an_offset_or_a_time() {
@@ -79,12 +59,11 @@ mod tests {
             ("offset 7", From::Offset(7)),
             ("time 1970-01-01T00:00:02Z", From::Time(Timestamp(2_000))),
         ] {
-            let (from, rest) = of(value).unwrap();
-            assert_eq!(from, Some(wanted));
-            assert!(rest.options.is_empty());
+            assert_eq!(From::parse(value), Ok(wanted));
         }
         for wrong in ["", "end", "offset", "offset -1", "time yesterday", "time 1970-01-01", "7"] {
-            assert!(of(wrong).unwrap_err().to_string().contains(&format!("not `{wrong}`")));
+            let refused = From::parse(wrong).unwrap_err().to_string();
+            assert!(refused.contains(&format!("not `{wrong}`")), "{refused}");
         }
     }
 

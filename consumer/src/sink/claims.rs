@@ -1,14 +1,13 @@
-//! Pure. Where a new owner of a partition begins, by what Kafka, the last owner and the chain say.
+//! Pure. Where a new owner of a partition begins, by what Kafka, the last owner and the sink say.
 
 use std::ops::Range;
 
 use common::identity::TableId;
 use common::position::Position;
 
-use super::footer::Footer;
-use crate::sink::{BlockedReason, OpenRequest, SinkError};
+use super::{BlockedReason, OpenRequest, SinkError};
 
-/// What others than the chain say about the partition, as far as it holds for this topic and table.
+/// What others than the sink say about the partition, as far as it holds for this topic and table.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Claims {
     hand_over: Option<Position>,
@@ -22,10 +21,10 @@ pub struct Claims {
     by_person: Option<u64>,
 }
 
-/// Where reading begins behind the chain's end.
+/// Where reading begins behind the end of what is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beginning {
-    /// To be covered by an object without rows before anything else.
+    /// What is skipped; a chain of objects covers it by one without rows before anything else.
     pub fill: Option<Range<u64>>,
     /// What of that is lost, because it was to be read and the log no longer has it.
     pub gap: Option<Range<u64>>,
@@ -67,6 +66,13 @@ impl Claims {
             return Err(other_table(request, "the committed offset", metadata.table_id));
         }
         Ok(claims)
+    }
+
+    /// The furthest offset below which everything is known to be stored in this table.
+    pub fn stored_to(&self) -> u64 {
+        let handed_over = self.hand_over.filter(|_| !self.is_bridge);
+        let handed_over = handed_over.map(|position| position.offset);
+        self.committed.max(handed_over).unwrap_or(0)
     }
 
     /// First offset of the newest object, as far as the commit names it.
@@ -131,36 +137,11 @@ impl Claims {
     }
 }
 
-/// Whether the chain's last object, at `path` and of the offset `from`, is one to go on behind.
-///
-/// # Errors
-/// If it is of another table, unusable, or written under a later term.
-pub fn check_last(
-    table: TableId,
+pub(super) fn other_table(
     request: &OpenRequest,
-    path: &str,
-    footer: &Footer,
-    from: u64,
-) -> Result<(), SinkError> {
-    let unusable =
-        |problem: String| blocked(request, BlockedReason::Object { object: path.into(), problem });
-    if footer.table_id != table {
-        return Err(other_table(request, "the last object", Some(footer.table_id)));
-    }
-    if footer.topic_id != request.topic_id || footer.partition != request.partition {
-        let problem = format!("its footer names {} of topic {}", footer.partition, footer.topic_id);
-        return Err(unusable(problem));
-    }
-    if footer.from != from {
-        return Err(unusable(format!("its footer says that it begins at {}", footer.from)));
-    }
-    if footer.controller_topic_id == request.controller_topic_id && footer.term > request.term {
-        return Err(SinkError::Fenced { partition: request.partition.clone(), by: footer.term });
-    }
-    Ok(())
-}
-
-fn other_table(request: &OpenRequest, what: &'static str, other: Option<TableId>) -> SinkError {
+    what: &'static str,
+    other: Option<TableId>,
+) -> SinkError {
     let other = other.map_or("a sink without tables".into(), |id| format!("the table {id}"));
     blocked(request, BlockedReason::OtherTable { what, other })
 }

@@ -1,0 +1,167 @@
+//! Pure. The options of a service entry for tables that a warehouse makes.
+
+use std::collections::BTreeMap;
+
+/// Of the sink `bigquery`.
+const NAMES: [&str; 5] = ["cluster_by", "delivery", "expiration_days", "partition_by", "widen"];
+/// As many as BigQuery takes.
+const CLUSTER_COLUMNS_MAX: usize = 4;
+
+/// How a table is made, changed and written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableOptions {
+    pub delivery: Delivery,
+    pub partition_by: PartitionBy,
+    /// Columns, the first one first; none: the table is not clustered.
+    pub cluster_by: Vec<String>,
+    /// After so many days partitions are removed.
+    pub expiration_days: Option<u32>,
+    /// Whether columns may be added.
+    pub may_widen: bool,
+}
+
+/// How often a record becomes a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    #[default]
+    ExactlyOnce,
+    AtLeastOnce,
+}
+
+/// Which day a row belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PartitionBy {
+    /// That of its record's timestamp.
+    #[default]
+    RecordTime,
+    /// That on which it was stored.
+    IngestionTime,
+    Nothing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TableOptionsError {
+    #[error("the option `{option}` is {expected}, not `{got}`")]
+    Value { option: &'static str, expected: &'static str, got: String },
+    #[error("the option `{option}` is for the sink `bigquery`, not for `{sink}`")]
+    Sink { option: &'static str, sink: String },
+    #[error("`expiration_days` removes partitions, which `partition_by` `nothing` does not make")]
+    NothingExpires,
+}
+
+impl Default for TableOptions {
+    fn default() -> Self {
+        Self {
+            delivery: Delivery::default(),
+            partition_by: PartitionBy::default(),
+            cluster_by: ["kafka_partition", "kafka_offset"].map(str::to_owned).into(),
+            expiration_days: None,
+            may_widen: true,
+        }
+    }
+}
+
+impl TableOptions {
+    /// Takes those options out of `options` that are its own.
+    pub(super) fn take(
+        sink: &str,
+        options: &mut BTreeMap<String, String>,
+    ) -> Result<Self, TableOptionsError> {
+        let mut table = Self::default();
+        for option in NAMES {
+            let Some(text) = options.remove(option) else { continue };
+            if sink != "bigquery" {
+                return Err(TableOptionsError::Sink { option, sink: sink.into() });
+            }
+            table.set(option, text)?;
+        }
+        if table.expiration_days.is_some() && table.partition_by == PartitionBy::Nothing {
+            return Err(TableOptionsError::NothingExpires);
+        }
+        Ok(table)
+    }
+
+    fn set(&mut self, option: &'static str, text: String) -> Result<(), TableOptionsError> {
+        let wrong = |expected| TableOptionsError::Value { option, expected, got: text.clone() };
+        match option {
+            "delivery" => {
+                self.delivery = match text.as_str() {
+                    "exactly_once" => Delivery::ExactlyOnce,
+                    "at_least_once" => Delivery::AtLeastOnce,
+                    _ => return Err(wrong("`exactly_once` or `at_least_once`")),
+                };
+            }
+            "partition_by" => {
+                self.partition_by = match text.as_str() {
+                    "record_time" => PartitionBy::RecordTime,
+                    "ingestion_time" => PartitionBy::IngestionTime,
+                    "nothing" => PartitionBy::Nothing,
+                    _ => return Err(wrong("`record_time`, `ingestion_time` or `nothing`")),
+                };
+            }
+            "cluster_by" => {
+                let columns = text.split(',').map(str::trim).filter(|column| !column.is_empty());
+                self.cluster_by = columns.map(str::to_owned).collect();
+                if self.cluster_by.len() > CLUSTER_COLUMNS_MAX {
+                    return Err(wrong("up to four columns with commas between them"));
+                }
+            }
+            "expiration_days" => {
+                let days = text.parse().ok().filter(|days| *days > 0);
+                self.expiration_days = Some(days.ok_or_else(|| wrong("a number of days"))?);
+            }
+            _ => self.may_widen = text.parse().map_err(|_| wrong("`true` or `false`"))?,
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(options: &[(&str, &str)]) -> Result<TableOptions, TableOptionsError> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut options = options.iter().map(owned).collect();
+        let table = TableOptions::take("bigquery", &mut options);
+        assert!(table.is_err() || options.is_empty(), "{options:?} are left");
+        table
+    }
+
+    #[test]
+    fn a_table_is_made_as_the_entry_says() {
+        assert_eq!(take(&[]), Ok(TableOptions::default()));
+        let options = [
+            ("delivery", "at_least_once"),
+            ("partition_by", "ingestion_time"),
+            ("cluster_by", "customer, kafka_offset"),
+            ("expiration_days", "30"),
+            ("widen", "false"),
+        ];
+        let wanted = TableOptions {
+            delivery: Delivery::AtLeastOnce,
+            partition_by: PartitionBy::IngestionTime,
+            cluster_by: vec!["customer".into(), "kafka_offset".into()],
+            expiration_days: Some(30),
+            may_widen: false,
+        };
+        assert_eq!(take(&options), Ok(wanted));
+        assert_eq!(take(&[("cluster_by", "")]).unwrap().cluster_by, [""; 0]);
+    }
+
+    #[test]
+    fn what_no_table_can_be_is_refused() {
+        for wrong in [
+            ("delivery", "maybe"),
+            ("partition_by", "hour"),
+            ("cluster_by", "a,b,c,d,e"),
+            ("expiration_days", "0"),
+            ("widen", "yes"),
+        ] {
+            let refused = take(&[wrong]).unwrap_err().to_string();
+            assert!(refused.contains(wrong.0) && refused.contains(wrong.1), "{refused}");
+        }
+        let nothing = [("partition_by", "nothing"), ("expiration_days", "3")];
+        assert_eq!(take(&nothing), Err(TableOptionsError::NothingExpires));
+    }
+}

@@ -1,0 +1,29 @@
+//! BigQuery by its Storage Write API: rows are appended to a stream of the partition's own, at explicit offsets, so
+//! that each record is stored once.
+//!
+//! ```text
+//!  decode ──> encode (rows as protobuf)
+//!  open:  claim (whose the table is) ──> table (fence former streams, ask where rows end, make a stream: token)
+//!  write: writer ──> appends (what is under way) ──> client ──> appends (what an answer means)
+//!  widen: columns (which field is which column) ──> table (change it under its ETag)
+//! ```
+
+pub mod service_field;
+pub mod frame_columns;
+pub mod columns;
+pub mod encode;
+pub mod client;
+pub mod token;
+pub mod fencing;
+pub mod appends;
+
+mod names;
+mod resolve;
+mod widening;
+mod claim;
+mod table;
+mod writer;
+
+pub use claim::claim;
+pub use table::BigQueryTable;
+pub use writer::BigQueryWriter;

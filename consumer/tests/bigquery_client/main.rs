@@ -1,0 +1,10 @@
+//! The client of BigQuery against the double: every call, every fault.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod scene;
+mod calls;
+mod faults;
+mod appends;
+mod addresses;
+mod credentials;
