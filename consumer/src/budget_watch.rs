@@ -29,8 +29,9 @@ pub struct Share {
 }
 
 impl SharedBudget {
-    pub fn new(bytes_max: usize) -> Self {
-        let inner = Inner { budget: Budget::new(bytes_max), last_lane: 0 };
+    /// `decoders` lanes decode at once.
+    pub fn new(bytes_max: usize, decoders: usize) -> Self {
+        let inner = Inner { budget: Budget::new(bytes_max, decoders), last_lane: 0 };
         Self { inner: Arc::new(Mutex::new(inner)), changes: watch::Sender::new(()) }
     }
 
@@ -67,8 +68,9 @@ impl Share {
     /// Notes what the lane holds now, and returns what it may do.
     pub fn note(&mut self, usage: Usage) -> Stance {
         let is_small = self.noted.open.abs_diff(usage.open) < GRAIN_BYTES
-            && self.noted.in_flight == usage.in_flight
-            && (usage.open > 0 || self.noted.open == 0);
+            && self.noted.gathered.abs_diff(usage.gathered) < GRAIN_BYTES
+            && (self.noted.decoding, self.noted.in_flight) == (usage.decoding, usage.in_flight)
+            && (usage.open + usage.gathered > 0 || self.noted.open + self.noted.gathered == 0);
         let lane = self.lane;
         if !is_small {
             self.noted = usage;
@@ -98,18 +100,22 @@ mod tests {
     use super::*;
     use futures::FutureExt as _;
 
+    fn open(bytes: usize) -> Usage {
+        Usage { open: bytes, ..Usage::default() }
+    }
+
     #[tokio::test]
     async fn a_lane_that_waits_is_woken_when_another_gives_back_its_share() {
-        let budget = SharedBudget::new(1_000_000);
+        let budget = SharedBudget::new(1_000_000, 1);
         let (mut large, mut small) = (budget.share(), budget.share());
-        assert_eq!(small.note(Usage { open: 1, in_flight: 0 }), Stance::Gather);
-        assert_eq!(large.note(Usage { open: 2_000_000, in_flight: 0 }), Stance::CloseEarly);
+        assert_eq!(small.note(open(1)), Stance::Gather);
+        assert_eq!(large.note(open(2_000_000)), Stance::CloseEarly);
         small.changed().await;
-        assert_eq!(small.note(Usage { open: 1, in_flight: 0 }), Stance::Wait);
+        assert_eq!(small.note(open(1)), Stance::Wait);
         assert!(small.changed().now_or_never().is_none());
         drop(large);
         small.changed().await;
-        assert_eq!(small.note(Usage { open: 1, in_flight: 0 }), Stance::Gather);
+        assert_eq!(small.note(open(1)), Stance::Gather);
         assert_eq!(budget.used(), 0);
     }
 }

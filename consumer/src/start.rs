@@ -281,7 +281,7 @@ impl Process<'_> {
             committer,
             dead_letters: DeadLetters::start(clients, args.names.topics().dead_letter, consumer)?,
             events,
-            budget: SharedBudget::new(args.flow.buffer_bytes),
+            budget: SharedBudget::new(args.flow.buffer_bytes, cores),
             decoders: Semaphore::new(cores),
             metrics,
             rng: Mutex::new(ChaCha8Rng::from_rng(&mut self.rng)),

@@ -31,8 +31,8 @@ pub struct FlowArgs {
           value_parser = parse_seconds)]
     pub rotation_secs: f64,
 
-    /// Bytes of records and rows that all partitions hold together; beyond it the largest object is
-    /// stored early, and reading waits
+    /// Bytes of records and rows that all partitions hold together; beyond it reading waits, records are
+    /// decoded at once, and the largest object is stored early
     #[arg(long, env, hide_env_values = true, value_name = "BYTES", default_value_t = 32 << 20,
           value_parser = RangedU64ValueParser::<usize>::new().range(1_000_000..))]
     pub buffer_bytes: usize,

@@ -56,6 +56,7 @@ pub struct Flow {
     object: OpenObject,
     /// Bytes of the object that is being stored.
     writing: Option<usize>,
+    decode_early: bool,
     close_early: bool,
     stopping: bool,
 }
@@ -71,6 +72,7 @@ impl Flow {
             decoding: None,
             object: OpenObject::default(),
             writing: None,
+            decode_early: false,
             close_early: false,
             stopping: false,
         }
@@ -126,6 +128,11 @@ impl Flow {
         self.batch.skip_below(end);
     }
 
+    /// Decodes what was gathered, since rows take less memory.
+    pub fn decode_early(&mut self) {
+        self.decode_early = true;
+    }
+
     /// Stores what there is, so that its memory becomes free.
     pub fn close_early(&mut self) {
         self.close_early = true;
@@ -154,6 +161,7 @@ impl Flow {
             }
         }
         if self.is_batch_due(now) {
+            self.decode_early = false;
             let (bytes, began_at) = (self.batch.bytes(), self.batch.began_at().unwrap_or(now));
             self.decoding = Some(bytes);
             return Some(Step::Decode { records: self.batch.take(), began_at });
@@ -171,8 +179,12 @@ impl Flow {
     /// Bytes that are held for this partition. What is being decoded stands there twice, as records
     /// and as rows; so does what is being stored, as rows and as an object.
     pub fn usage(&self) -> Usage {
-        let open = self.batch.bytes() + 2 * self.decoding.unwrap_or(0) + self.object.bytes();
-        Usage { open, in_flight: 2 * self.writing.unwrap_or(0) }
+        Usage {
+            gathered: self.batch.bytes(),
+            decoding: 2 * self.decoding.unwrap_or(0),
+            open: self.object.bytes(),
+            in_flight: 2 * self.writing.unwrap_or(0),
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -190,7 +202,8 @@ impl Flow {
 
     fn is_batch_due(&self, now: Moment) -> bool {
         let waited = self.batch.due_at(self.limits.batch).is_some_and(|due| due <= now);
-        let is_due = waited || self.batch.is_full(self.limits.batch) || self.is_hurried();
+        let is_due = waited || self.batch.is_full(self.limits.batch);
+        let is_due = is_due || self.decode_early || self.is_hurried();
         is_due && !self.batch.is_empty() && self.may_decode()
     }
 
@@ -352,11 +365,13 @@ mod tests {
                     4 => driver.finish_writing(amount.saturating_sub(2)),
                     5 => driver.now = driver.now + Duration::from_secs(amount),
                     6 if amount == 3 => driver.flow.close_early(),
+                    6 if amount == 2 => driver.flow.decode_early(),
                     _ => {}
                 }
                 driver.advance();
                 let usage = driver.flow.usage();
-                prop_assert!(usage.open < 20_000 && usage.in_flight < 20_000);
+                let open = usage.gathered + usage.decoding + usage.open;
+                prop_assert!(open < 20_000 && usage.in_flight < 20_000);
             }
             driver.flow.stop();
             for _ in 0..10 {
@@ -422,6 +437,22 @@ mod tests {
         assert!(driver.flow.waits_for_sink(true), "the next object is full as well");
         driver.finish_writing(0);
         assert!(!driver.flow.waits_for_sink(true));
+    }
+
+    #[test]
+    fn records_are_decoded_early_once() {
+        let mut driver = Driver::new();
+        driver.flow.take(vec![record(0)], driver.now);
+        driver.flow.decode_early();
+        driver.advance();
+        assert!(driver.decoding.is_some());
+        driver.finish_decoding();
+        driver.flow.take(vec![record(1)], driver.now);
+        driver.advance();
+        assert!(
+            driver.decoding.is_none() && driver.writing.is_none(),
+            "the next batch waits as ever"
+        );
     }
 
     #[test]

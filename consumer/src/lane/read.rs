@@ -148,8 +148,10 @@ impl<'a> Reader<'a> {
         let now = self.lane.context.clock.now();
         let stance = self.share.note(self.flow.usage());
         self.may_gather = stance == Stance::Gather && self.flow.wants_records();
-        if stance == Stance::CloseEarly {
-            self.flow.close_early();
+        match stance {
+            Stance::DecodeEarly => self.flow.decode_early(),
+            Stance::CloseEarly => self.flow.close_early(),
+            Stance::Gather | Stance::Wait => {}
         }
         while let Some(step) = self.flow.next_step(now) {
             match step {
