@@ -28,6 +28,23 @@ pub struct DeadLetterLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct NeedLabels {
+    topic: String,
+    partition: u32,
+    needs: &'static str,
+}
+
+/// What records wait for before they can be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    SchemaRegistry,
+    /// To take their columns.
+    Table,
+    /// To take those that cannot be rows.
+    DeadLetterTopic,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ClassLabel {
     class: &'static str,
 }
@@ -35,6 +52,25 @@ pub struct ClassLabel {
 impl PartitionLabels {
     fn of(partition: &TopicPartition) -> Self {
         Self { topic: partition.topic().to_owned(), partition: partition.partition() }
+    }
+}
+
+impl NeedLabels {
+    fn of(labels: &PartitionLabels, need: Need) -> Self {
+        let PartitionLabels { topic, partition } = labels.clone();
+        Self { topic, partition, needs: need.label() }
+    }
+}
+
+impl Need {
+    const ALL: [Self; 3] = [Self::SchemaRegistry, Self::Table, Self::DeadLetterTopic];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::SchemaRegistry => "schema_registry",
+            Self::Table => "table",
+            Self::DeadLetterTopic => "dead_letter_topic",
+        }
     }
 }
 
@@ -69,6 +105,7 @@ pub struct ConsumerMetrics {
     notices: Family<ClassLabel, Counter>,
     refusals: Family<ClassLabel, Counter>,
     dead_letters: Family<DeadLetterLabels, Counter>,
+    decode_retries: Family<NeedLabels, Counter>,
     refused_ratio: Family<PartitionLabels, Ratio>,
     paused: Family<PartitionLabels, Gauge>,
     lanes: LaneFamilies,
@@ -102,6 +139,7 @@ struct LaneFamilies {
 pub struct LaneMetrics {
     families: LaneFamilies,
     dead_letter_family: Family<DeadLetterLabels, Counter>,
+    decode_retries: Family<NeedLabels, Counter>,
     labels: PartitionLabels,
     pub records: Counter,
     pub bytes: Counter,
@@ -113,6 +151,8 @@ pub struct LaneMetrics {
     pub stored: Gauge,
 }
 
+const DECODE_RETRIES: &str =
+    "Attempts to decode records that have to be repeated, by what the records need";
 const REFUSED_RATIO: &str =
     "Share of the records decoded within the last minute that cannot become rows, from 0 to 1";
 const PAUSED: &str =
@@ -126,6 +166,7 @@ impl ConsumerMetrics {
         let refusals = "Records on the consumer's own partition that changed nothing, by class";
         Self {
             dead_letters: metrics.declare("dead_letters", dead_letters, Family::default()),
+            decode_retries: metrics.declare("decode_retries", DECODE_RETRIES, Family::default()),
             refused_ratio: metrics.declare("refused_ratio", REFUSED_RATIO, Family::default()),
             paused: metrics.declare("partition_paused", PAUSED, Family::default()),
             notices: metrics.declare("notices", notices, Family::default()),
@@ -205,6 +246,12 @@ impl ConsumerMetrics {
         self.lanes.retries.get_or_create_owned(&labels)
     }
 
+    /// A batch is to be decoded again, once what it needs is there.
+    pub fn decode_retry(&self, partition: &TopicPartition, needs: Need) {
+        let labels = NeedLabels::of(&PartitionLabels::of(partition), needs);
+        self.decode_retries.get_or_create(&labels).inc();
+    }
+
     /// The offset below which everything of a partition is stored; `None` unless it is open.
     pub fn stored(&self, partition: &TopicPartition) -> Option<u64> {
         let labels = PartitionLabels::of(partition);
@@ -239,6 +286,7 @@ impl ConsumerMetrics {
             position: families.position.get_or_create_owned(&labels),
             stored: families.stored.get_or_create_owned(&labels),
             dead_letter_family: self.dead_letters.clone(),
+            decode_retries: self.decode_retries.clone(),
             families,
             labels,
         }
@@ -311,6 +359,9 @@ impl Drop for LaneMetrics {
         stored.remove(&self.labels);
         for reason in DeadLetterReason::ALL {
             self.dead_letter_family.remove(&self.dead_letter_labels(*reason));
+        }
+        for need in Need::ALL {
+            self.decode_retries.remove(&NeedLabels::of(&self.labels, need));
         }
     }
 }

@@ -16,6 +16,7 @@ use super::LaneContext;
 use super::tally::Tally;
 use crate::dead_letter::{DeadLetterError, Origin};
 use crate::decode::{DeadLetterReason, Decoder};
+use crate::metrics::Need;
 use crate::object::{Addition, Sealed};
 use crate::record::RawRecord;
 use crate::refusal::{Counts, Guard, Refusal};
@@ -53,6 +54,16 @@ pub(super) struct Written {
 }
 
 impl DecodeError {
+    /// What would help, if waiting may.
+    fn need(&self) -> Option<Need> {
+        match self {
+            Self::Registry(_) => Some(Need::SchemaRegistry),
+            Self::Table(_) => Some(Need::Table),
+            Self::DeadLetter(_) => Some(Need::DeadLetterTopic),
+            Self::Refused(_) => None,
+        }
+    }
+
     fn is_transient(&self) -> bool {
         match self {
             Self::Registry(source) => source.is_transient(),
@@ -93,6 +104,9 @@ impl BatchDecoder {
                 Err(error) if error.is_transient() => {
                     note(true);
                     let partition = &self.origin.partition;
+                    if let Some(need) = error.need() {
+                        self.context.metrics.decode_retry(partition, need);
+                    }
                     warn!(%partition, error = %Chain(&error), "decoding is tried again");
                     sleep(backoff.next_delay()).await;
                 }

@@ -8,7 +8,7 @@ use common::kafka::admin::TopicAdmin;
 use common::kafka::client_events::{ClientEvents, ClientMetrics};
 use common::kafka::clients::{ClientError, ClientNames, FetchBounds, KafkaClients};
 use common::kafka::config::KafkaConfig;
-use common::kafka::topic_spec::TopicSpec;
+use common::kafka::topic_spec::{Setting, TopicSpec};
 use rdkafka::consumer::BaseConsumer;
 use tokio::runtime;
 
@@ -41,7 +41,17 @@ pub fn reader(kafka: &KafkaConfig) -> Result<Arc<BaseConsumer<ClientEvents>>, Cl
 
 /// Makes sure that a topic exists with at least so many partitions.
 pub fn create_topic(kafka: &KafkaConfig, topic: &str, partitions: u32) -> anyhow::Result<()> {
-    let spec = TopicSpec { name: topic.into(), partitions, settings: Vec::new() };
+    create_topic_with(kafka, topic, partitions, Vec::new())
+}
+
+/// The same with settings of its own.
+pub fn create_topic_with(
+    kafka: &KafkaConfig,
+    topic: &str,
+    partitions: u32,
+    settings: Vec<Setting>,
+) -> anyhow::Result<()> {
+    let spec = TopicSpec { name: topic.into(), partitions, settings };
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.context("failed to start a runtime")?.block_on(async {
         TopicAdmin::connect(&clients(kafka)).await?.ensure_topic(&spec).await?;

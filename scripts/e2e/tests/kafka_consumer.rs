@@ -6,14 +6,18 @@ mod stage;
 use common::identity::ConsumerId;
 use common::messages::Message;
 use common::messages::request::{StartConsuming, StopConsuming};
+use e2e::chaos::memory::{Peaks, look};
 use e2e::harness::patience::wait_until;
 use e2e::harness::process::{Process, ending};
+use e2e::latency;
 use rustix::process::Signal;
 use stage::{PATIENCE, Stage, steady};
 
 const PARTITIONS: u32 = 4;
 const RATE: u64 = 400_000;
 const SECONDS: u64 = 12;
+/// What a consumer may take, whatever it reads.
+const MEMORY_MIB_MAX: u64 = 200;
 
 /// A topic, and the topics that an orchestrator would have made.
 fn set(test: &str) -> Option<(Stage, String)> {
@@ -115,6 +119,42 @@ fn poison_is_set_aside_and_what_follows_is_stored() {
     }
     let counts = stage.assert_sound(&topic).counts;
     assert_eq!((counts.dead_lettered, counts.stored, counts.unparsed), (500, 600, 200));
+}
+
+/// A record of 8 MB among small ones is stored like them, in as much memory as it takes and not more.
+#[test]
+fn a_large_record_among_small_ones_does_no_harm() {
+    const LARGE: u32 = 8_000_000;
+    let Some((stage, _)) = set("consumer-large") else { return };
+    let topic = stage.topic("large");
+    stage.create_for_records_of(LARGE, &topic, PARTITIONS);
+    let consumer = consumer(&stage, "consumer");
+    start_consuming(&stage, &topic);
+    let large = format!(r#"{{"text":"{}"}}"#, "0123456789".repeat(LARGE as usize / 10 - 2));
+    let load = stage.load(steady(&topic, PARTITIONS, RATE, SECONDS));
+    for partition in [0, 1, 0] {
+        stage.send(&topic, partition, &[br#"{"text":"small"}"#, large.as_bytes()]);
+    }
+    load.join().unwrap();
+    let counts = stage.assert_sound(&topic).counts;
+    assert_eq!((counts.dead_lettered, counts.unparsed), (0, 0));
+    let mut peaks = Peaks::new();
+    look(&mut peaks, "consumer", consumer.id());
+    eprintln!("peak memory in MiB: {peaks:?}");
+    assert!(peaks["consumer"] < MEMORY_MIB_MAX, "{peaks:?}");
+}
+
+/// At a low rate most records are stored within the rotation time and a second.
+#[test]
+fn a_lonely_record_does_not_wait_for_others() {
+    let Some((stage, topic)) = set("consumer-lonely") else { return };
+    let _consumer = consumer(&stage, "consumer");
+    start_consuming(&stage, &topic);
+    stage.load(steady(&topic, PARTITIONS, 3_000, SECONDS)).join().unwrap();
+    stage.assert_sound(&topic);
+    let latency = latency::measure(&stage.lake(), &[topic]).unwrap();
+    eprintln!("{latency:?}");
+    assert!(latency.records > 50 && latency.p50 <= 2_000, "{latency:?}");
 }
 
 /// What a person stops is read no more, and goes on where it stopped when it is started again.

@@ -19,6 +19,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use stage::{PATIENCE, Stage};
 
+const RETRIES: &str = "stowage_consumer_decode_retries_total";
 const FIRST: &str =
     r#"{"type": "record", "name": "Order", "fields": [{"name": "id", "type": "int"}]}"#;
 const SECOND: &str = r#"{"type": "record", "name": "Order", "fields": [{"name": "id", "type": "long"},
@@ -104,10 +105,16 @@ fn records_wait_for_their_schema_and_are_stored_once() {
     send(&framed(first, &[4]));
     send(&framed(second, &[6, 4, 4, 0xe2]));
     let log = stage.folder().join("consumer.log");
+    let (address, pages) = (consumer.served_address().unwrap(), Http::new(PATIENCE).unwrap());
+    let counts = |metrics: &str| {
+        let mut lines = metrics.lines();
+        lines.any(|line| line.starts_with(RETRIES) && line.contains(r#"needs="schema_registry""#))
+    };
     let waits = || {
         let said = std::fs::read_to_string(&log).unwrap();
-        let waits = said.contains("decoding is tried again") && said.contains("did not answer");
-        if waits { Ok(()) } else { Err("it did not say so") }
+        let says_so = said.contains("decoding is tried again") && said.contains("did not answer");
+        let metrics = pages.get(&format!("http://{address}/metrics")).unwrap().text;
+        if says_so && counts(&metrics) { Ok(()) } else { Err("it did not say so") }
     };
     wait_until("the consumer waits for the registry", PATIENCE, waits).unwrap();
     assert!(rows(&stage).len() < 3, "nothing is skipped");

@@ -15,12 +15,13 @@ use std::time::Duration;
 use common::clock::Clock;
 use common::kafka::config::KafkaConfig;
 use common::kafka::config_file;
+use common::kafka::topic_spec::Setting;
 use common::messages::Message;
 use common::messages::codec::EVENT_TYPE;
 use common::rate::BytesPerSecond;
 use common::shutdown::Shutdown;
 use e2e::clients::clients;
-use e2e::clients::create_topic;
+use e2e::clients::{create_topic, create_topic_with};
 use e2e::harness::process::{Process, tail};
 use e2e::harness::programs::program;
 use e2e::harness::system::{System, SystemPlan};
@@ -38,6 +39,9 @@ use serde_json::Value;
 
 /// How long anything may take on a busy machine before it counts as not happening.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What a batch of one record has besides.
+const ROOM_BYTES: i64 = 64 << 10;
 
 pub(crate) struct Stage {
     servers: String,
@@ -94,6 +98,12 @@ impl Stage {
 
     pub(crate) fn create(&self, topic: &str, partitions: u32) {
         create_topic(&self.kafka, topic, partitions).unwrap();
+    }
+
+    /// A topic with room for records of so many bytes.
+    pub(crate) fn create_for_records_of(&self, bytes: u32, topic: &str, partitions: u32) {
+        let room = Setting::at_least("max.message.bytes", i64::from(bytes) + ROOM_BYTES);
+        create_topic_with(&self.kafka, topic, partitions, vec![room]).unwrap();
     }
 
     /// A program of the system, reaching this stage's Kafka.
@@ -241,7 +251,8 @@ impl Stage {
     }
 
     fn producer(&self) -> Arc<BaseProducer> {
-        clients(&self.kafka).base_producer(&[], DefaultProducerContext).unwrap()
+        let own = [("message.max.bytes", "20000000")];
+        clients(&self.kafka).base_producer(&own, DefaultProducerContext).unwrap()
     }
 }
 
