@@ -48,9 +48,9 @@ const TOPICS_PATIENCE: Duration = Duration::from_secs(30);
 const TOPICS_POLL: Duration = Duration::from_millis(500);
 /// What the client may hold of each partition, besides what is counted against the budget.
 pub(crate) const FETCH_BOUNDS: FetchBounds = FetchBounds {
-    partition_queue_bytes: 256 << 10,
-    partition_fetch_bytes: 256 << 10,
-    fetch_bytes: 2 << 20,
+    partition_queue_bytes: 128 << 10,
+    partition_fetch_bytes: 128 << 10,
+    fetch_bytes: 512 << 10,
 };
 const SEVEN_DAYS_MS: i64 = 7 * 24 * 3600 * 1000;
 

@@ -104,6 +104,8 @@ impl KafkaClients {
         settings.set("max.partition.fetch.bytes", bounds.partition_fetch_bytes.to_string());
         let fetch_bytes = bounds.fetch_bytes.max(bounds.partition_fetch_bytes);
         settings.set("fetch.max.bytes", fetch_bytes.to_string());
+        // Bounds what producers send; the library wants no bound of answers below it.
+        settings.set("message.max.bytes", "1000");
         settings.set("receive.message.max.bytes", receive_bytes(fetch_bytes).to_string());
         self.create(&settings, "data")
     }
