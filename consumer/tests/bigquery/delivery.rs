@@ -159,8 +159,8 @@ async fn rows_are_the_same_in_every_mode() {
         format!(
             r#"{{"i":{}, "f":1.5e300, "b":true, "s":"ä\n\"", "n":null, "l":[1,2], "ll":[[1],[]],
             "m":{{"a":"x","c":{{"d":[{{"e":-0.25}}]}}}}, "at":"2023-11-14T22:13:20.5Z", "day":"2023-11-14",
-            "time":"22:13:20.25", "when":"2023-11-14T22:13:20", "num":1.25, "big":123456789012345678901234567890.5,
-            "doc":"{{\"k\":[1]}}", "geo":"POINT(1 2)"}}"#,
+            "time":"22:13:20.25", "when":"2023-11-14T22:13:20", "num":1.25, "big":"123456789012345678901234567890.5",
+            "raw":"AQL/", "doc":"{{\"k\":[1]}}", "geo":"POINT(1 2)"}}"#,
             i64::MIN + offset.cast_signed()
         )
     };
@@ -171,6 +171,7 @@ async fn rows_are_the_same_in_every_mode() {
         ("when", "DATETIME"),
         ("num", "NUMERIC"),
         ("big", "BIGNUMERIC"),
+        ("raw", "BYTES"),
         ("doc", "JSON"),
         ("geo", "GEOGRAPHY"),
     ];
