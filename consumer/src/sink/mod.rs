@@ -85,6 +85,14 @@ impl Table {
         }
     }
 
+    /// Whether it still is the one that was claimed; it is looked for only where that is in doubt.
+    pub async fn is_there(&self) -> Result<bool, SinkError> {
+        match self {
+            Self::BigQuery(table) => table.is_there().await,
+            Self::Parquet(_) | Self::Discard(_) => Ok(true),
+        }
+    }
+
     /// The newest schema that this process knows.
     pub fn schema(&self) -> Arc<TableSchema> {
         match self {

@@ -95,7 +95,9 @@ impl Tables {
         let options =
             if source.sink == "bigquery" { source.options.clone() } else { BTreeMap::new() };
         let key = (source.sink.clone(), source.table.clone(), options);
-        if let Some(table) = claimed.get(&key) {
+        if let Some(table) = claimed.get(&key)
+            && table.is_there().await?
+        {
             return Ok(Arc::clone(table));
         }
         let table = Arc::new(self.claim(source).await?);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bigquery_double::fault::Fault;
 use bigquery_double::journal::Event;
-use bigquery_double::names::DatasetName;
+use bigquery_double::names::{DatasetName, TableName};
 use bigquery_double::run::{Double, Options};
 use common::backoff::BackoffPolicy;
 use common::position::HandOver;
@@ -52,6 +52,22 @@ impl Scene {
         });
         let dataset = DatasetName::new("p", "d");
         shared.world().warehouse.create_table(&dataset, &body, shared.now()).unwrap();
+    }
+
+    /// As a person does; what it was.
+    pub(crate) fn delete_table(&self) -> Json {
+        let warehouse = &mut self.double.shared.world().warehouse;
+        let table = TableName::new("p", "d", "t");
+        let deleted = warehouse.table(&table).unwrap().resource();
+        warehouse.delete_table(&table).unwrap();
+        deleted
+    }
+
+    /// With its labels and columns.
+    pub(crate) fn bring_back(&self, deleted: &Json) {
+        let shared = &self.double.shared;
+        let dataset = DatasetName::new("p", "d");
+        shared.world().warehouse.create_table(&dataset, deleted, shared.now()).unwrap();
     }
 
     pub(crate) fn settings(&self, settings: Json) {

@@ -6,5 +6,7 @@ mod scene;
 mod calls;
 mod faults;
 mod appends;
+mod shared;
+mod inserts;
 mod addresses;
 mod credentials;

@@ -145,7 +145,7 @@ pub(crate) fn request(offsets: &[i64], at: i64) -> AppendRowsRequest {
     }
 }
 
-fn descriptor() -> DescriptorProto {
+pub(crate) fn descriptor() -> DescriptorProto {
     let columns = [
         ("kafka_topic_id", Type::String),
         ("kafka_partition", Type::Int64),

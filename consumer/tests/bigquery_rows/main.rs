@@ -15,9 +15,11 @@ use arrow::array::{
 use arrow::datatypes::{Field, Schema};
 use bigquery_double::row::encoded::{Missing, check_fit, compile};
 use bigquery_double::row::format::Format;
+use bigquery_double::row::parse::row_of_json;
 use bigquery_double::schema as double;
 use consumer::sink::bigquery::columns::adopt;
 use consumer::sink::bigquery::encode::descriptor::descriptor;
+use consumer::sink::bigquery::encode::json::JsonRows;
 use consumer::sink::bigquery::encode::rows::{EncodedRows, ROW_BYTES_MAX};
 use consumer::sink::bigquery::encode::{EncodeError, Encoded, encode};
 use consumer::sink::bigquery::frame_columns::frame_columns;
@@ -48,6 +50,21 @@ pub(crate) fn read(
     let format = Format::Encoded { message, columns: Arc::clone(&columns), missing };
     let read = |(offset, bytes): (u64, &[u8])| {
         let (row, _) = format.read(bytes).unwrap();
+        (offset, row.plain(&columns))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// The same of rows that go by insertAll.
+fn read_inserted(
+    rows: &EncodedRows,
+    schema: &TableSchema,
+    fields: &[ServiceField],
+) -> Vec<(u64, Json)> {
+    let columns = double_columns(fields);
+    let json = JsonRows::new(schema);
+    let read = |(offset, bytes): (u64, &[u8])| {
+        let row = row_of_json(&json.row(bytes), &columns, false).unwrap();
         (offset, row.plain(&columns))
     };
     rows.iter().map(read).collect()
@@ -110,7 +127,8 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Every row is read as it was decoded, or is left out because something of it would be lost; the
-    /// same when its batch is a part of a larger one, and lacks columns for which it has no values.
+    /// same when its batch is a part of a larger one, and lacks columns for which it has no values. As JSON
+    /// for insertAll they are the same rows.
     #[test]
     fn rows_are_read_as_they_were_decoded((schema, fields, rows, present) in rows(), skip in 0_usize..2) {
         let columns = schema.columns.iter().enumerate().filter(|(at, _)| present[*at]);
@@ -137,6 +155,7 @@ proptest! {
                 Err(_) => lost.push((at - skip, at as u64 * 3)),
             }
         }
+        prop_assert_eq!(&read_inserted(&encoded.rows, &schema, &fields), &found);
         let misfits: Vec<_> = encoded.misfits.iter().map(|it| (it.row, it.offset)).collect();
         prop_assert_eq!(misfits, lost);
         prop_assert_eq!(found.len(), expected.len());
@@ -165,6 +184,7 @@ proptest! {
         let later = wider.fields.unwrap_or_else(|| service.clone());
         let before = read(&encoded.rows, &schema, &service);
         let after = read(&encoded.rows, &wider.schema, &later);
+        prop_assert_eq!(&read_inserted(&encoded.rows, &wider.schema, &later), &after);
         prop_assert_eq!(before.len(), after.len());
         for (before, after) in before.iter().zip(&after) {
             prop_assert!(holds(&after.1, &before.1), "{:?} {:?}", before, after);

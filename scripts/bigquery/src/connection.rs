@@ -17,12 +17,15 @@ use crate::schema;
 use crate::warehouse::append::{Append, Appended};
 use crate::warehouse::streams::no_such_stream;
 
-/// Several default streams may share a connection; a stream that was created has one of its own.
+/// Several default streams may share a connection; a stream that was created has one of its own. By Google's
+/// documentation a request that changes the stream brings a schema with it, and from then on each names its stream.
 #[derive(Debug)]
 pub struct Connection {
     pub opened: Timestamp,
     stream: Option<StreamName>,
-    schemas: BTreeMap<StreamName, Result<MessageDescriptor, String>>,
+    /// That of the last stream.
+    schema: Option<Result<MessageDescriptor, String>>,
+    has_changed_streams: bool,
     /// The version of each table's columns that the client was told of, or began with.
     announced: BTreeMap<StreamName, usize>,
     trace_id: Option<String>,
@@ -33,7 +36,8 @@ impl Connection {
         Self {
             opened,
             stream: None,
-            schemas: BTreeMap::new(),
+            schema: None,
+            has_changed_streams: false,
             announced: BTreeMap::new(),
             trace_id: None,
         }
@@ -53,6 +57,9 @@ impl Connection {
         let request_bytes = request.encoded_len();
         self.trace_id.get_or_insert_with(|| request.trace_id.clone());
         let stream = self.named_stream(&request.write_stream)?;
+        if self.stream.as_ref().is_some_and(|last| *last != stream) {
+            (self.schema, self.has_changed_streams) = (None, true);
+        }
         self.stream = Some(stream.clone());
         let missing = missing(&request);
         let Some(Rows::ProtoRows(data)) = request.rows else {
@@ -60,11 +67,11 @@ impl Connection {
         };
         if let Some(schema) = data.writer_schema {
             let descriptor = schema.proto_descriptor.unwrap_or_default();
-            self.schemas.insert(stream.clone(), compile(&descriptor));
+            self.schema = Some(compile(&descriptor));
         }
         let rows = data.rows.unwrap_or_default().serialized_rows;
         Ok(Append {
-            schema: self.schemas.get(&stream).cloned(),
+            schema: self.schema.clone(),
             stream,
             offset: request.offset,
             rows: rows.into_iter().map(Into::into).collect(),
@@ -76,6 +83,10 @@ impl Connection {
 
     fn named_stream(&self, name: &str) -> Result<StreamName, Refusal> {
         let named = match (name, &self.stream) {
+            ("", Some(_)) if self.has_changed_streams => {
+                let message = "a connection with several streams names them in each request";
+                return Err(Refusal::invalid(message).ending_the_connection());
+            }
             ("", Some(stream)) => return Ok(stream.clone()),
             ("", None) => {
                 let message = "the first request of a connection names its stream";
@@ -157,8 +168,32 @@ mod tests {
         let (a, b) = (name("t", "a"), name("t", "b"));
         assert_eq!(complete(&[a.clone(), String::new(), a.clone(), b]), [true, true, true, false]);
         let (first, second) = (name("t", "_default"), name("u", "_default"));
-        assert_eq!(complete(&[first, second, a]), [true, true, false]);
+        let (first, second) = (&first, &second);
+        assert_eq!(complete(&[first.clone(), second.clone(), a]), [true, true, false]);
+        let nameless = [first.clone(), String::new(), second.clone(), String::new()];
+        assert_eq!(complete(&nameless), [true, true, true, false]);
         assert_eq!(complete(&[String::new()]), [false]);
+    }
+
+    #[test]
+    fn another_stream_brings_its_schema() {
+        let mut connection = Connection::new(Timestamp::UNIX_EPOCH);
+        let mut has_schema = |table: &str, brings: bool| {
+            let mut request = request(&name(table, "_default"));
+            let Some(Rows::ProtoRows(data)) = &mut request.rows else { panic!("rows") };
+            data.writer_schema = brings.then(Default::default);
+            connection.complete(request).unwrap().schema.is_some()
+        };
+        for (table, brings, has) in [
+            ("t", false, false),
+            ("t", true, true),
+            ("t", false, true),
+            ("u", false, false),
+            ("u", true, true),
+            ("t", false, false),
+        ] {
+            assert_eq!(has_schema(table, brings), has, "{table} {brings}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct World {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// How long after a change of a table's columns the Storage Write API goes by the old ones.
+    /// How long after a change of a table's columns the Storage Write API and insertAll go by the old ones.
     pub schema_lag_ms: u32,
     /// Whether the headers of an AppendRows call wait for its first answer.
     pub headers_with_first_answer: bool,

@@ -150,7 +150,7 @@ fn a_change_replaces_what_was_inserted() {
     let mut warehouse = warehouse(&json!(["id"]));
     let rows = [1, 2, 3].map(|id| json!({"json": {"id": id, "name": "inserted"}}));
     let request = serde_json::from_value(json!({"rows": rows})).unwrap();
-    warehouse.insert_all(&table(), request, MOMENT.now).unwrap();
+    warehouse.insert_all(&table(), request, MOMENT).unwrap();
     append(&mut warehouse, default_stream(), &[upsert(1, 1), delete(2, 1)]).unwrap();
     let left = [json!({"id": 1, "name": "1 at 1"}), json!({"id": 3, "name": "inserted"})];
     assert_eq!(seen(&warehouse), left);

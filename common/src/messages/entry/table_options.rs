@@ -25,7 +25,10 @@ pub struct TableOptions {
 pub enum Delivery {
     #[default]
     ExactlyOnce,
+    /// By the table's default stream.
     AtLeastOnce,
+    /// At least once as well, by REST; what is repeated within about a minute is mostly dropped.
+    InsertAll,
 }
 
 /// Which day a row belongs to.
@@ -88,7 +91,8 @@ impl TableOptions {
                 self.delivery = match text.as_str() {
                     "exactly_once" => Delivery::ExactlyOnce,
                     "at_least_once" => Delivery::AtLeastOnce,
-                    _ => return Err(wrong("`exactly_once` or `at_least_once`")),
+                    "insert_all" => Delivery::InsertAll,
+                    _ => return Err(wrong("`exactly_once`, `at_least_once` or `insert_all`")),
                 };
             }
             "partition_by" => {
@@ -146,6 +150,8 @@ mod tests {
             may_widen: false,
         };
         assert_eq!(take(&options), Ok(wanted));
+        let inserted = take(&[("delivery", "insert_all")]).unwrap();
+        assert_eq!(inserted.delivery, Delivery::InsertAll);
         assert_eq!(take(&[("cluster_by", "")]).unwrap().cluster_by, [""; 0]);
     }
 

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::client::Verdict;
-use super::encode::rows::{EncodedRows, requests};
+use super::encode::rows::{EncodedRows, RequestLimits, requests};
 
 /// Requests that may be under way at once, while the service does not throttle.
 const WINDOW_MAX: usize = 4;
@@ -31,6 +31,7 @@ pub struct Appends {
     under_way: usize,
     /// How many may be: halved when the service throttles, one more when it has not for a while.
     window: usize,
+    window_max: usize,
     /// Requests that were stored since the window changed.
     calm: u32,
     /// Answers in a row that said that the stream ends earlier than we know.
@@ -57,6 +58,8 @@ pub enum Judged {
     },
     /// Another owner ended the stream.
     Fenced,
+    /// The service does not know the stream, or not any more.
+    Gone,
     /// Nobody can go on with this stream; why.
     Unusable(String),
     /// These records cannot be stored, by offset in Kafka.
@@ -84,24 +87,26 @@ impl Piece {
     }
 }
 
-impl Default for Appends {
-    fn default() -> Self {
+impl Appends {
+    /// Where no row has a place of its own, one request goes after the other: else rows would stand before
+    /// earlier ones that were refused, and be there twice without an answer having been lost.
+    pub fn new(has_offsets: bool) -> Self {
+        let window_max = if has_offsets { WINDOW_MAX } else { 1 };
         Self {
             stored: 0,
             pieces: VecDeque::new(),
             under_way: 0,
-            window: WINDOW_MAX,
+            window: window_max,
+            window_max,
             calm: 0,
             behind: 0,
         }
     }
-}
 
-impl Appends {
-    /// Takes the rows of a batch, for requests with at most `limit` bytes of rows.
-    pub fn begin(&mut self, rows: &[EncodedRows], limit: usize) {
+    /// Takes the rows of a batch, for requests within `limits`.
+    pub fn begin(&mut self, rows: &[EncodedRows], limits: RequestLimits) {
         debug_assert!(self.is_empty(), "one batch after the other");
-        self.split(rows, limit);
+        self.split(rows, limits);
     }
 
     /// Whether everything that was begun is stored.
@@ -168,7 +173,7 @@ impl Appends {
                 Judged::Unusable(format!("it has less than the {at} rows that were acknowledged"))
             }
             Verdict::Finalized => Judged::Fenced,
-            Verdict::StreamGone => Judged::Unusable("the service does not know it any more".into()),
+            Verdict::StreamGone => Judged::Gone,
             Verdict::RowsRefused(rows) => self.rows_refused(rows),
             Verdict::TooLarge(_) => self.halve(),
             Verdict::SchemaMismatch(text) => Judged::ColumnMissing(text),
@@ -187,7 +192,7 @@ impl Appends {
         self.stored += piece.count();
         self.calm += 1;
         if self.calm >= WINDOW_STEPS {
-            (self.window, self.calm) = ((self.window + 1).min(WINDOW_MAX), 0);
+            (self.window, self.calm) = ((self.window + 1).min(self.window_max), 0);
         }
         Judged::Stored { rows: piece.count(), bytes: piece.bytes() }
     }
@@ -210,16 +215,17 @@ impl Appends {
             let problem = "the row is larger than the service takes".to_owned();
             return self.rows_refused(vec![(0, problem)]);
         }
-        let limit = usize::try_from(piece.bytes() / 2).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(piece.bytes() / 2).unwrap_or(usize::MAX);
+        let limits = RequestLimits { bytes, rows: piece.count().div_ceil(2) };
         let rows: Vec<_> = self.pieces.drain(..).flat_map(|piece| piece.rows).collect();
         self.under_way = 0;
-        self.split(&rows, limit);
+        self.split(&rows, limits);
         Judged::Again("the request was too large".into())
     }
 
-    fn split(&mut self, rows: &[EncodedRows], limit: usize) {
+    fn split(&mut self, rows: &[EncodedRows], limits: RequestLimits) {
         let mut at = self.stored;
-        for rows in requests(rows, limit) {
+        for rows in requests(rows, limits) {
             let piece = Piece { rows, at, is_again: false, was_sent: false };
             at += piece.count();
             self.pieces.push_back(piece);
@@ -242,6 +248,10 @@ mod tests {
         let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(offsets));
         let batch = RecordBatch::try_from_iter([("kafka_offset", offsets)]).unwrap();
         encode(&batch, &TableSchema::default()).unwrap().rows
+    }
+
+    fn limits(bytes: usize) -> RequestLimits {
+        RequestLimits { bytes, rows: u64::MAX }
     }
 
     fn offsets(piece: &Piece) -> Vec<u64> {
@@ -275,10 +285,10 @@ mod tests {
             fates in prop::collection::vec(0_u8..7, 0..60),
             rows_max in 1_usize..12,
         ) {
-            let (mut appends, mut service) = (Appends::default(), Service::default());
+            let (mut appends, mut service) = (Appends::new(true), Service::default());
             let (mut told, mut next, mut fates) = (0, 0, fates.into_iter());
             for count in counts {
-                appends.begin(&[rows(next..next + count / 2), rows(next + count / 2..next + count)], 20);
+                appends.begin(&[rows(next..next + count / 2), rows(next + count / 2..next + count)], limits(20));
                 next += count;
                 while !appends.is_empty() {
                     appends.reconnected();
@@ -311,8 +321,8 @@ mod tests {
     }
 
     fn judged(verdict: Verdict) -> Judged {
-        let mut appends = Appends::default();
-        appends.begin(&[rows([4, 7, 9])], 1_000);
+        let mut appends = Appends::new(true);
+        appends.begin(&[rows([4, 7, 9])], limits(1_000));
         assert!(appends.next_to_send().is_some() && appends.next_to_send().is_none());
         appends.judge(verdict)
     }
@@ -320,12 +330,12 @@ mod tests {
     #[test]
     fn what_ends_a_stream_is_told_apart() {
         assert_eq!(judged(Verdict::Finalized), Judged::Fenced);
+        assert_eq!(judged(Verdict::StreamGone), Judged::Gone);
         let refused = Judged::RowsRefused([(7, "bad".into())].into());
         assert_eq!(judged(Verdict::RowsRefused(vec![(1, "bad".into())])), refused);
         for verdict in [
             Verdict::AlreadyExists { expected: Some(3) },
             Verdict::Stored { offset: Some(5) },
-            Verdict::StreamGone,
             Verdict::Refused("no".into()),
             Verdict::RowsRefused(vec![(9, "which?".into())]),
         ] {
@@ -336,9 +346,9 @@ mod tests {
 
     #[test]
     fn throttling_leaves_less_under_way_for_a_while() {
-        let mut appends = Appends::default();
+        let mut appends = Appends::new(true);
         let under_way = |appends: &mut Appends| {
-            appends.begin(&[rows(0..60)], 1);
+            appends.begin(&[rows(0..60)], limits(1));
             let mut sent = 0;
             while appends.next_to_send().is_some() {
                 sent += 1;
@@ -358,8 +368,8 @@ mod tests {
 
     #[test]
     fn a_row_that_is_too_large_by_itself_is_refused() {
-        let mut appends = Appends::default();
-        appends.begin(&[rows([4])], 1_000);
+        let mut appends = Appends::new(true);
+        appends.begin(&[rows([4])], limits(1_000));
         appends.next_to_send();
         let judged = appends.judge(Verdict::TooLarge("10485760".into()));
         let Judged::RowsRefused(rows) = judged else { panic!("{judged:?}") };
@@ -368,8 +378,8 @@ mod tests {
 
     #[test]
     fn a_stream_that_stays_too_short_is_given_up() {
-        let mut appends = Appends::default();
-        appends.begin(&[rows([4])], 1_000);
+        let mut appends = Appends::new(true);
+        appends.begin(&[rows([4])], limits(1_000));
         let mut answers = 0;
         let last = loop {
             appends.reconnected();
@@ -385,8 +395,8 @@ mod tests {
 
     #[test]
     fn what_could_not_be_handed_over_was_not_sent() {
-        let mut appends = Appends::default();
-        appends.begin(&[rows([4])], 1_000);
+        let mut appends = Appends::new(true);
+        appends.begin(&[rows([4])], limits(1_000));
         appends.next_to_send();
         appends.take_back();
         appends.next_to_send();

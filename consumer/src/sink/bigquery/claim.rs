@@ -13,7 +13,7 @@ use serde_json::json;
 use tracing::info;
 use twox_hash::XxHash3_128;
 
-use super::client::{Client, Kind, Patched};
+use super::client::{Client, FoundTable, Kind, Patched};
 use super::frame_columns::{check_frame, frame_columns};
 use super::table::BigQueryTable;
 use crate::sink::SinkError;
@@ -84,6 +84,11 @@ pub async fn claim(
             Patched::Conflict => {} // By somebody else: what stands there now counts.
         }
     }
+}
+
+/// The id under which a table was claimed.
+pub(super) fn id_of(table: &FoundTable) -> Option<TableId> {
+    table.labels.get(ID_LABEL)?.parse().ok().map(TableId)
 }
 
 /// A topic's name may have dots, which no table's may: they become underscores.

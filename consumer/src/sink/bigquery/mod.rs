@@ -1,10 +1,11 @@
 //! BigQuery by its Storage Write API: rows are appended to a stream of the partition's own, at explicit offsets, so
-//! that each record is stored once.
+//! that each record is stored once; or, where the service entry says so, at least once: to the table's default stream,
+//! or by insertAll.
 //!
 //! ```text
 //!  decode ──> encode (rows as protobuf)
 //!  open:  claim (whose the table is) ──> table (fence former streams, ask where rows end, make a stream: token)
-//!  write: writer ──> appends (what is under way) ──> client ──> appends (what an answer means)
+//!  write: writer ──> appends (what is under way) ──> link (by which way) ──> client ──> appends (what an answer means)
 //!  widen: columns (which field is which column) ──> table (change it under its ETag)
 //! ```
 
@@ -22,6 +23,8 @@ mod resolve;
 mod widening;
 mod claim;
 mod table;
+mod inserts;
+mod link;
 mod writer;
 
 pub use claim::claim;

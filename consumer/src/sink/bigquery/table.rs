@@ -1,6 +1,7 @@
 //! IO. One table of BigQuery: whose it is, its columns, and how one of its partitions is opened.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::client::{Asked, CallError, Client, Kind, Patched};
+use super::claim::id_of;
+use super::client::{Asked, CallError, Client, FoundTable, Kind, Patched};
 use super::columns::{Adopted, adopt};
 use super::fencing::{End, Fencing, Step};
 use super::token::{Stream, Token};
@@ -23,6 +25,9 @@ use crate::table::schema::{Column, TableSchema};
 
 /// How long until what may be otherwise soon is asked again.
 const POLL: Duration = Duration::from_millis(500);
+
+const DELETED: &str = "it was deleted; bring it back, or make another one and say in the service entry where its rows \
+     are to begin (`from`): once it is there the partition goes on";
 
 /// A table that this process has claimed. Clones share it.
 #[derive(Clone, Debug)]
@@ -38,12 +43,14 @@ struct Shared {
     schema: RwLock<Arc<TableSchema>>,
     /// One partition at a time changes the table.
     widening: Mutex<()>,
+    /// Whether it is perhaps no more: something of it was not found.
+    is_doubtful: AtomicBool,
 }
 
 impl BigQueryTable {
     pub(super) fn new(client: Client, name: String, id: TableId, options: TableOptions) -> Self {
-        let (schema, widening) = (RwLock::default(), Mutex::default());
-        Self(Arc::new(Shared { client, name, id, options, schema, widening }))
+        let (schema, widening, is_doubtful) = Default::default();
+        Self(Arc::new(Shared { client, name, id, options, schema, widening, is_doubtful }))
     }
 
     pub fn id(&self) -> TableId {
@@ -70,6 +77,28 @@ impl BigQueryTable {
         Ok(Widened { schema: self.schema(), has_other_types })
     }
 
+    /// Before it is opened again it is to be looked for.
+    pub(super) fn doubt(&self) {
+        self.0.is_doubtful.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it still is the table that was claimed. One that was deleted and brought back is the same; another one
+    /// of its name is not.
+    ///
+    /// # Errors
+    /// While there is none: nothing is made anew behind somebody's back.
+    pub async fn is_there(&self) -> Result<bool, SinkError> {
+        if !self.0.is_doubtful.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        if id_of(&self.look_up().await?) != Some(self.0.id) {
+            return Ok(false);
+        }
+        self.restore().await?;
+        self.0.is_doubtful.store(false, Ordering::Relaxed);
+        Ok(true)
+    }
+
     /// Adds columns that were taken out of the table behind our back.
     pub(super) async fn restore(&self) -> Result<(), SinkError> {
         let _alone = self.0.widening.lock().await;
@@ -78,9 +107,7 @@ impl BigQueryTable {
 
     async fn adopt(&self, known: &TableSchema, wanted: &[Column]) -> Result<Adopted, SinkError> {
         loop {
-            let table = self.0.client.table(&self.0.name).await;
-            let table = table.map_err(|source| self.failed("read the table", source))?;
-            let Some(table) = table else { return Err(self.refused("it was deleted".into())) };
+            let table = self.look_up().await?;
             let relax = self.0.options.may_widen;
             let adopted = adopt(known, &table.schema.fields, wanted, relax);
             let adopted = adopted.map_err(|error| self.refused(error.to_string()))?;
@@ -105,6 +132,15 @@ impl BigQueryTable {
         }
     }
 
+    async fn look_up(&self) -> Result<FoundTable, SinkError> {
+        let table = self.0.client.table(&self.0.name).await;
+        let table = table.map_err(|source| self.failed("read the table", source))?;
+        table.ok_or_else(|| {
+            self.doubt();
+            self.refused(DELETED.into())
+        })
+    }
+
     /// Ends the streams of former owners, finds where the rows of the partition end, and makes its stream.
     pub async fn open(&self, request: OpenRequest) -> Result<Opened, SinkError> {
         let claims = Claims::of(self.0.id, &request)?;
@@ -118,7 +154,7 @@ impl BigQueryTable {
                 position.offset
             }
             // Nothing tells a row that is stored from one that is not: at most it is there twice.
-            None if self.is_at_least_once() && tokens.is_empty() => claims.stored_to(),
+            None if !self.is_exactly_once() && tokens.is_empty() => claims.stored_to(),
             None => {
                 let of = (request.topic_id, self.0.id);
                 self.found(Fencing::new(of, claims.stored_to(), tokens), &request).await?
@@ -131,24 +167,36 @@ impl BigQueryTable {
             topic_id: request.topic_id,
             table_id: Some(self.0.id),
         };
-        let stream = self.stream(position).await?;
+        if !self.is_there().await? {
+            return Err(self.refused("another one of its name stands in its place".into()));
+        }
+        let stream = self.stream(&request, position).await?;
         let tokens = stream.token().into_iter().collect();
         let writer = BigQueryWriter::new(self.clone(), request.partition, stream, position);
         let writer = Writer::BigQuery(Box::new(writer));
         Ok(Opened { writer, position, newest_object: None, tokens, gap, overruled })
     }
 
-    async fn stream(&self, position: Position) -> Result<Stream, SinkError> {
-        if self.is_at_least_once() {
-            return Ok(Stream::Default(self.0.client.default_stream(&self.0.name)));
+    async fn stream(&self, request: &OpenRequest, position: Position) -> Result<Stream, SinkError> {
+        let Shared { client, name, options, .. } = &*self.0;
+        match options.delivery {
+            Delivery::ExactlyOnce => {
+                let stream = client.create_stream(name).await;
+                let stream = stream.map_err(|source| {
+                    if source.kind == Kind::NotFound {
+                        self.doubt();
+                    }
+                    self.failed("make a write stream", source)
+                })?;
+                let of = Some((position.topic_id, self.0.id));
+                Ok(Stream::Own(Token { from: position.offset, of, stream }))
+            }
+            Delivery::AtLeastOnce => Ok(Stream::Default(client.default_stream(name))),
+            Delivery::InsertAll => {
+                let ids = format!("{}/{}/", position.topic_id, request.partition.partition());
+                Ok(Stream::Inserts { table: name.clone(), ids })
+            }
         }
-        let stream = self.0.client.create_stream(&self.0.name).await;
-        let stream = stream.map_err(|source| self.failed("make a write stream", source))?;
-        Ok(Stream::Own(Token {
-            from: position.offset,
-            of: Some((position.topic_id, self.0.id)),
-            stream,
-        }))
     }
 
     /// The end of the rows after an owner that did not say it, once none of its streams takes any more.
@@ -161,7 +209,10 @@ impl BigQueryTable {
                 Step::Finalize(stream) => {
                     let rows = match client.finalize(stream).await {
                         Ok(rows) => Some(rows),
-                        Err(error) if error.kind == Kind::NotFound => None,
+                        Err(error) if error.kind == Kind::NotFound => {
+                            self.doubt();
+                            None
+                        }
                         Err(error) => return Err(self.failed("end a former owner's stream", error)),
                     };
                     if fencing.finalized(rows, waited) {
@@ -199,8 +250,8 @@ impl BigQueryTable {
         }
     }
 
-    fn is_at_least_once(&self) -> bool {
-        self.0.options.delivery == Delivery::AtLeastOnce
+    fn is_exactly_once(&self) -> bool {
+        self.0.options.delivery == Delivery::ExactlyOnce
     }
 
     pub(super) fn failed(&self, what: &str, source: CallError) -> SinkError {

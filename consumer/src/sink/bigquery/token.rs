@@ -22,6 +22,8 @@ pub enum Stream {
     Own(Token),
     /// The table's, which all share, by its whole name: rows may be there twice.
     Default(String),
+    /// None: rows are inserted into the table. `ids` is what stands before an offset in their insert ids.
+    Inserts { table: String, ids: String },
 }
 
 impl Stream {
@@ -29,15 +31,16 @@ impl Stream {
     pub fn token(&self) -> Option<String> {
         match self {
             Self::Own(token) => Some(token.to_string()),
-            Self::Default(_) => None,
+            Self::Default(_) | Self::Inserts { .. } => None,
         }
     }
 
-    /// Its whole name.
+    /// Its whole name, or that of the table.
     pub fn name(&self) -> &str {
         match self {
             Self::Own(token) => &token.stream,
             Self::Default(name) => name,
+            Self::Inserts { table, .. } => table,
         }
     }
 

@@ -3,18 +3,10 @@
 use common::crash_point;
 use common::partition::TopicPartition;
 use common::position::Position;
-use gcp_bigquery_client::google::cloud::bigquery::storage::v1::append_rows_request::{
-    ProtoData, Rows,
-};
-use gcp_bigquery_client::google::cloud::bigquery::storage::v1::{
-    AppendRowsRequest, ProtoRows, ProtoSchema,
-};
-use prost::Message as _;
 
-use super::appends::{Appends, Judged, Piece};
-use super::client::{Append, Call, CallError, Kind, Verdict};
-use super::encode::descriptor::descriptor;
-use super::encode::rows::{EncodedRows, request_rows_bytes_max};
+use super::appends::{Appends, Judged};
+use super::client::{Call, CallError, Kind, Verdict};
+use super::link::{Link, limits};
 use super::table::BigQueryTable;
 use super::token::Stream;
 use crate::sink::{BlockedReason, Packed, SealedBatch, SinkError, Stored};
@@ -29,18 +21,11 @@ pub struct BigQueryWriter {
     token: Option<String>,
     end: Position,
     /// On which every request was answered.
-    connection: Option<Connection>,
+    link: Option<Link>,
+    /// Since a connection that it shared was of no use, and until a batch is stored on one of its own.
+    is_alone: bool,
     /// Which rows the stream holds, and which are on their way.
     appends: Appends,
-}
-
-#[derive(Debug)]
-struct Connection {
-    append: Append,
-    /// Of the schema that rows on it are read by.
-    version: u32,
-    /// To be told with the first request.
-    schema: Option<ProtoSchema>,
 }
 
 impl BigQueryWriter {
@@ -50,8 +35,9 @@ impl BigQueryWriter {
         stream: Stream,
         position: Position,
     ) -> Self {
-        let (token, appends) = (stream.token(), Appends::default());
-        Self { table, partition, stream, token, end: position, connection: None, appends }
+        let (token, appends) = (stream.token(), Appends::new(stream.has_offsets()));
+        let (end, link, is_alone) = (position, None, false);
+        Self { table, partition, stream, token, end, link, is_alone, appends }
     }
 
     /// What is to be announced before the first write.
@@ -68,8 +54,7 @@ impl BigQueryWriter {
         if self.appends.is_empty() {
             let rows = batch.rows.iter().filter_map(Packed::encoded);
             let rows: Vec<_> = rows.map(|rows| rows.skip_to(self.end.offset)).collect();
-            let schema_bytes = descriptor(&batch.schema).encoded_len();
-            self.appends.begin(&rows, request_rows_bytes_max(schema_bytes));
+            self.appends.begin(&rows, limits(&self.stream, &batch.schema));
         }
         let (rows, bytes) = self.append_all(batch).await?;
         self.end.offset = self.end.offset.max(batch.to);
@@ -88,31 +73,20 @@ impl BigQueryWriter {
         if self.appends.is_empty() {
             return Ok(added);
         }
-        // A connection that was left half-way owes answers, and an old one lacks the newest columns.
-        let known = self.connection.take().filter(|known| known.version == batch.schema.version);
-        let mut connection = match known {
-            Some(connection) => connection,
-            None => self.connect(batch),
-        };
+        // One that was left half-way owes answers, and an old one lacks the newest columns.
+        let known = self.link.take().filter(|known| known.is_of(&batch.schema));
+        let mut link = known.unwrap_or_else(|| self.connect(batch));
         while !self.appends.is_empty() {
-            if let Err(source) = self.send(&mut connection) {
-                let was_idle = connection.append.unanswered() == 0 && connection.schema.is_none();
-                if !was_idle {
+            if let Err(source) = self.send(&mut link) {
+                if !link.was_idle() {
                     return Err(self.failed(batch, source));
                 }
-                // The service ends those on which nothing came for ten minutes.
-                connection = self.connect(batch);
+                link = self.connect(batch);
                 continue;
             }
-            let answer = connection.append.receive().await;
-            let answer = match answer {
+            let answer = match link.receive().await {
                 Ok(answer) => answer,
-                Err(source) => {
-                    if source.is_throttled() {
-                        self.appends.throttled();
-                    }
-                    return Err(self.failed(batch, source));
-                }
+                Err(source) => return Err(self.ended(link.is_suspect(), batch, source).await),
             };
             crash_point::after("append");
             let verdict = match answer.verdict {
@@ -127,46 +101,85 @@ impl BigQueryWriter {
                 judged => return Err(self.refused(judged, batch).await),
             }
         }
-        self.connection = Some(connection);
+        let was_alone = std::mem::take(&mut self.is_alone);
+        self.link = Some(link).filter(|_| !was_alone || self.stream.has_offsets());
         Ok(added)
     }
 
-    fn connect(&mut self, batch: &SealedBatch) -> Connection {
+    fn connect(&mut self, batch: &SealedBatch) -> Link {
         self.appends.reconnected();
-        let append = self.table.client().append(self.stream.name());
-        let proto_descriptor = Some(descriptor(&batch.schema));
-        let (version, schema) = (batch.schema.version, Some(ProtoSchema { proto_descriptor }));
-        Connection { append, version, schema }
+        Link::new(self.table.client(), &self.stream, &batch.schema, self.is_alone)
     }
 
-    fn send(&mut self, connection: &mut Connection) -> Result<(), CallError> {
+    fn send(&mut self, link: &mut Link) -> Result<(), CallError> {
         while let Some(piece) = self.appends.next_to_send() {
-            let request = request(piece, &self.stream, connection.schema.take());
             crash_point::before("append");
-            let sent = connection.append.send(request);
+            let sent = link.send(piece);
             sent.inspect_err(|_| self.appends.take_back())?;
         }
         Ok(())
     }
 
-    async fn refused(&self, judged: Judged, batch: &SealedBatch) -> SinkError {
+    /// Nobody knows what became of what was under way.
+    async fn ended(
+        &mut self,
+        is_suspect: bool,
+        batch: &SealedBatch,
+        source: CallError,
+    ) -> SinkError {
+        self.is_alone |= is_suspect;
+        if source.is_throttled() {
+            self.appends.throttled();
+        }
+        match source.kind {
+            Kind::NotFound if !self.stream.has_offsets() => self.look(batch, source.text).await,
+            _ => self.failed(batch, source),
+        }
+    }
+
+    async fn refused(&mut self, judged: Judged, batch: &SealedBatch) -> SinkError {
         let partition = self.partition.clone();
         match judged {
             Judged::Fenced => SinkError::StreamFinalized { partition },
+            Judged::Gone => self.gone(batch).await,
             Judged::Unusable(problem) => self.blocked(BlockedReason::Stream { problem }),
             Judged::RowsRefused(rows) => SinkError::RowsRefused { partition, rows },
-            Judged::ColumnMissing(text) => match self.table.restore().await {
-                Ok(()) => self.failed(batch, self.append_error(Kind::Unknown, text)),
-                Err(error) => error,
-            },
+            Judged::ColumnMissing(text) => {
+                // A new connection learns of new columns first.
+                self.is_alone = true;
+                self.look(batch, text).await
+            }
             Judged::Throttled(text) => self.failed(batch, self.append_error(Kind::Throttled, text)),
             Judged::Again(text) => self.failed(batch, self.append_error(Kind::Unknown, text)),
             Judged::Stored { .. } => unreachable!("what is stored is no refusal"),
         }
     }
 
+    /// Its stream is not there; is the table?
+    async fn gone(&mut self, batch: &SealedBatch) -> SinkError {
+        let problem = "the service does not know it any more".to_owned();
+        if self.stream.has_offsets() {
+            self.table.doubt();
+            return self.blocked(BlockedReason::Stream { problem });
+        }
+        self.is_alone = true;
+        self.look(batch, problem).await
+    }
+
+    /// The service does not know the table, or not all of its columns: it may do so soon, unless they are not there.
+    async fn look(&self, batch: &SealedBatch, text: String) -> SinkError {
+        match self.table.restore().await {
+            Ok(()) => self.failed(batch, self.append_error(Kind::Unknown, text)),
+            Err(error) => error,
+        }
+    }
+
     fn append_error(&self, kind: Kind, text: String) -> CallError {
-        CallError::new(Call::Append, self.stream.name(), kind, text)
+        let call = match &self.stream {
+            Stream::Own(_) | Stream::Default(_) => Call::Append,
+            Stream::Inserts { .. } => Call::Insert,
+        };
+        CallError::new(call, self.stream.name(), kind, text)
     }
 
     fn failed(&self, batch: &SealedBatch, source: CallError) -> SinkError {
@@ -177,21 +190,5 @@ impl BigQueryWriter {
 
     fn blocked(&self, reason: BlockedReason) -> SinkError {
         SinkError::Blocked { partition: self.partition.clone(), reason }
-    }
-}
-
-/// The first request of a connection says how rows are to be read.
-fn request(
-    piece: &Piece,
-    stream: &Stream,
-    writer_schema: Option<ProtoSchema>,
-) -> AppendRowsRequest {
-    let rows = piece.rows.iter().flat_map(EncodedRows::iter);
-    let serialized_rows = rows.map(|(_, row)| row.to_vec()).collect();
-    let rows = Some(ProtoRows { serialized_rows });
-    AppendRowsRequest {
-        offset: stream.has_offsets().then_some(piece.at.cast_signed()),
-        rows: Some(Rows::ProtoRows(ProtoData { writer_schema, rows })),
-        ..AppendRowsRequest::default()
     }
 }

@@ -21,6 +21,7 @@ use crate::names::TableName;
 use crate::refusal::RestRefusal;
 use crate::shared_world::Shared;
 use crate::socket::Wire;
+use crate::warehouse::insert::REQUEST_BYTES_MAX;
 use crate::world::World;
 
 /// What every call needs.
@@ -145,11 +146,17 @@ fn refused(refusal: &RestRefusal) -> Response {
 pub fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, RestRefusal> {
     let wrong = |message: String| RestRefusal::new(400, "parseError", message);
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes());
-    if encoding != Some(b"gzip") {
-        return serde_json::from_slice(body).map_err(|error| wrong(error.to_string()));
+    let mut unzipped = Vec::new();
+    let plain = if encoding == Some(b"gzip") {
+        let read = GzDecoder::new(&body[..]).read_to_end(&mut unzipped);
+        read.map_err(|error| wrong(error.to_string()))?;
+        &unzipped[..]
+    } else {
+        body
+    };
+    if plain.len() > REQUEST_BYTES_MAX {
+        let message = format!("Request payload size exceeds the limit: {REQUEST_BYTES_MAX} bytes.");
+        return Err(RestRefusal::new(413, "uploadTooLarge", message));
     }
-    let mut plain = Vec::new();
-    let unzipped = GzDecoder::new(&body[..]).read_to_end(&mut plain);
-    unzipped.map_err(|error| wrong(error.to_string()))?;
-    serde_json::from_slice(&plain).map_err(|error| wrong(error.to_string()))
+    serde_json::from_slice(plain).map_err(|error| wrong(error.to_string()))
 }

@@ -37,7 +37,11 @@ pub async fn insert_all(
     let request: Result<InsertAll, _> = parse(&headers, &body);
     let rows = request.as_ref().ok().map(|request| request.rows.len());
     let subject = Subject { rows, bytes: Some(body.len()), ..about("insertAll", Some(&name)) };
-    rest.apply(subject, |world, now| world.warehouse.insert_all(&name, request?, now)).await
+    rest.apply(subject, |world, now| {
+        let moment = world.moment(now);
+        world.warehouse.insert_all(&name, request?, moment)
+    })
+    .await
 }
 
 pub async fn list(

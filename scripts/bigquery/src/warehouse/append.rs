@@ -78,7 +78,7 @@ impl Warehouse {
             Some(Ok(message)) => message.clone(),
             Some(Err(wrong)) => return Err(Refusal::invalid(wrong.clone())),
             None => {
-                let message = "the first request of a connection needs a writer schema";
+                let message = "the first request to a stream on a connection needs a writer schema";
                 return Err(Refusal::invalid(message).ending_the_connection());
             }
         };

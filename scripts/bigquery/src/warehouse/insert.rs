@@ -7,11 +7,17 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::catalog::Warehouse;
+use super::streams::Moment;
 use crate::names::TableName;
 use crate::refusal::RestRefusal;
 use crate::row::format::Format;
 use crate::row::parse::{WrongField, row_of_json};
 use crate::table::StoredRow;
+
+/// The service's limits of a request; its bytes are counted before they are compressed.
+pub const REQUEST_BYTES_MAX: usize = 10_000_000;
+const ROWS_MAX: usize = 50_000;
+const INSERT_ID_CHARS_MAX: usize = 128;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,12 +43,10 @@ impl Warehouse {
         &mut self,
         name: &TableName,
         request: InsertAll,
-        now: Timestamp,
+        Moment { now, schema_lag }: Moment,
     ) -> Result<Json, RestRefusal> {
-        let columns = Arc::clone(self.table(name)?.columns());
-        if request.rows.is_empty() {
-            return Err(RestRefusal::invalid("No rows present in the request."));
-        }
+        let columns = Arc::clone(self.table(name)?.known_columns(now, schema_lag).1);
+        check(&request.rows)?;
         let ignore_unknown = request.ignore_unknown_values.unwrap_or(false);
         let read = |row: &InsertRow| row_of_json(&row.json, &columns, ignore_unknown).err();
         let wrong: Vec<Option<WrongField>> = request.rows.iter().map(read).collect();
@@ -80,6 +84,26 @@ impl Warehouse {
             let row = StoredRow { order, stream: None, offset: None, format, bytes };
             table.store(vec![row], false);
         }
+    }
+}
+
+fn check(rows: &[InsertRow]) -> Result<(), RestRefusal> {
+    let is_long = |row: &InsertRow| {
+        row.insert_id.as_ref().is_some_and(|id| id.chars().count() > INSERT_ID_CHARS_MAX)
+    };
+    match rows.len() {
+        0 => Err(RestRefusal::invalid("No rows present in the request.")),
+        count if count > ROWS_MAX => {
+            let message = format!(
+                "too many rows present in the request, limit: {ROWS_MAX} row count: {count}."
+            );
+            Err(RestRefusal::invalid(message))
+        }
+        _ if rows.iter().any(is_long) => {
+            let message = format!("an insertId has more than {INSERT_ID_CHARS_MAX} characters");
+            Err(RestRefusal::invalid(message))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -19,6 +19,7 @@ pub enum Call {
     CreateStream,
     FinalizeStream,
     Append,
+    Insert,
 }
 
 /// What a failure says.
@@ -210,6 +211,7 @@ impl Call {
             Self::CreateStream => "failed to create a write stream of the table",
             Self::FinalizeStream => "failed to finalize the write stream",
             Self::Append => "failed to append to the write stream",
+            Self::Insert => "failed to insert rows into the table",
         }
     }
 
@@ -224,7 +226,7 @@ impl Call {
             Self::Query => {
                 "bigquery.jobs.create in the project and bigquery.tables.getData on the table"
             }
-            Self::CreateStream | Self::FinalizeStream | Self::Append => {
+            Self::CreateStream | Self::FinalizeStream | Self::Append | Self::Insert => {
                 "bigquery.tables.updateData"
             }
         }
@@ -245,7 +247,7 @@ impl fmt::Display for CallError {
                 f.write_str("; create it, or look at --bigquery-project and --bigquery-dataset")
             }
             (Kind::Unauthenticated, _) => f.write_str("; look at --bigquery-credentials"),
-            (Kind::Unknown, Call::CreateTable | Call::PatchTable | Call::Append) => {
+            (Kind::Unknown, Call::CreateTable | Call::PatchTable | Call::Append | Call::Insert) => {
                 f.write_str("; it may have been done nevertheless")
             }
             _ => Ok(()),
@@ -327,5 +329,6 @@ mod tests {
         let denied = Status::permission_denied("no");
         let denied = CallError::of_status(Call::Append, "s", &denied).to_string();
         assert!(denied.ends_with("bigquery.tables.updateData"), "{denied}");
+        assert!(told(Call::Insert, 403, "accessDenied").ends_with("bigquery.tables.updateData"));
     }
 }

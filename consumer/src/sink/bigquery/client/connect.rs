@@ -20,6 +20,7 @@ use super::call_error::{Call, CallError, Kind};
 use super::channels::Channels;
 use super::credentials::token_source;
 use super::options::BigQueryOptions;
+use super::shared::SharedConnections;
 use super::tokens::Tokens;
 
 /// An answer may hold the columns of a table, of which there are up to 10,000.
@@ -34,6 +35,7 @@ struct Inner {
     rest: gcp_bigquery_client::Client,
     http: reqwest::Client,
     channels: Channels,
+    shared: SharedConnections,
     tokens: Tokens,
     /// Makes the jitter of each call.
     rng: Mutex<ChaCha8Rng>,
@@ -57,8 +59,8 @@ impl Client {
             CallError::settings(format!("no HTTP client can be made: {causes}"))
         })?;
         let channels = Channels::new(&options)?;
-        let rng = Mutex::new(rng);
-        Ok(Self(Arc::new(Inner { options, rest, http, channels, tokens, rng })))
+        let (shared, rng) = (SharedConnections::default(), Mutex::new(rng));
+        Ok(Self(Arc::new(Inner { options, rest, http, channels, shared, tokens, rng })))
     }
 
     pub fn options(&self) -> &BigQueryOptions {
@@ -80,6 +82,10 @@ impl Client {
 
     pub(super) fn pool(&self) -> &Channels {
         &self.0.channels
+    }
+
+    pub(super) fn shared(&self) -> &SharedConnections {
+        &self.0.shared
     }
 
     pub(super) fn tokens(&self) -> &Tokens {

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!  options, credentials ──> connect ──┬─ tables, query     REST: repeated until answered, for a while
-//!             tokens, channels        ├─ streams           gRPC: the same
-//!                                     └─ append ──> verdict   one connection; never repeats anything
+//!             tokens, channels        ├─ insert ──> inserted  the same
+//!                                     ├─ streams           gRPC: the same
+//!                                     ├─ append ──> verdict   one connection; never repeats anything
+//!                                     └─ shared, sharing   the same, with other writers on it
 //!  call_error: why a call failed, whether it may succeed later, what a person can do
 //! ```
 
@@ -18,11 +20,17 @@ pub mod tables;
 pub mod query;
 pub mod streams;
 pub mod append;
+pub mod sharing;
+pub mod shared;
+pub mod insert;
+pub mod inserted;
 
 pub use append::Append;
 pub use call_error::{Call, CallError, Kind};
 pub use connect::Client;
+pub use insert::{INSERT_BYTES_MAX, InsertRows};
 pub use options::{BigQueryOptions, Credentials, Patience};
 pub use query::{Asked, StoredRows};
+pub use shared::SharedAppend;
 pub use tables::{FoundTable, Patched};
 pub use verdict::{Answer, Verdict};

@@ -8,6 +8,7 @@ use storage::{CreateWriteStreamRequest, FinalizeWriteStreamRequest, WriteStream}
 use super::append::Append;
 use super::call_error::{Call, CallError};
 use super::connect::{Client, write_client};
+use super::shared::SharedAppend;
 
 impl Client {
     /// A new stream whose rows are seen as soon as they are stored, by its name. One that nobody
@@ -61,5 +62,10 @@ impl Client {
     /// A connection for appends to one stream, which is opened with the first of them.
     pub fn append(&self, stream: &str) -> Append {
         Append::new(self.clone(), stream)
+    }
+
+    /// Appends to a default stream, on a connection that others of this client may be on as well.
+    pub fn shared_append(&self, stream: &str) -> SharedAppend {
+        SharedAppend::new(self.clone(), stream)
     }
 }

@@ -44,15 +44,20 @@ pub(super) fn micros(value: i64, unit: Unit) -> Result<i64, Lost> {
     }
 }
 
-/// `2023-11-14 22:13:20.500000`, of microseconds in those years; a fraction of nothing is left out.
-pub(super) fn put_date_time(micros: i64, out: &mut Vec<u8>) {
-    let days = micros.div_euclid(MICROS_A_DAY);
-    let (year, month, day) = date(days - i64::from(FIRST_DAY));
+/// `2023-11-14`, of days since 1970 in those years.
+pub(super) fn put_date(days: i32, out: &mut Vec<u8>) {
+    let (year, month, day) = date(i64::from(days) - i64::from(FIRST_DAY));
     put_digits::<4>(year, out);
     out.push(b'-');
     put_digits::<2>(month, out);
     out.push(b'-');
     put_digits::<2>(day, out);
+}
+
+/// `2023-11-14 22:13:20.500000`, of microseconds in those years; a fraction of nothing is left out.
+pub(super) fn put_date_time(micros: i64, out: &mut Vec<u8>) {
+    let days = i32::try_from(micros.div_euclid(MICROS_A_DAY)).expect("it is in those years");
+    put_date(days, out);
     out.push(b' ');
     put_time(micros.rem_euclid(MICROS_A_DAY), out);
 }

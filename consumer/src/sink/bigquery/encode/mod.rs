@@ -3,10 +3,12 @@
 //! ```text
 //!  schema ──> descriptor
 //!  batch, schema ──> reader (one per column) ──> wire, text ──> rows ──> requests
+//!                                                             └──> json (for insertAll)
 //! ```
 
 pub mod descriptor;
 pub mod rows;
+pub mod json;
 
 mod civil;
 mod cells;

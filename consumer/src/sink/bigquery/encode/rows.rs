@@ -16,6 +16,14 @@ pub const SCHEMA_BYTES_MAX: usize = 896 * 1024;
 /// Longest row: it fits into a request with any descriptor.
 pub const ROW_BYTES_MAX: usize = 9 * 1024 * 1024;
 
+/// What one request holds at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Of rows, with what stands before each of them.
+    pub bytes: usize,
+    pub rows: u64,
+}
+
 /// Bytes of rows, with what stands before each of them, that fit into a request with a descriptor of
 /// `schema_bytes`.
 pub fn request_rows_bytes_max(schema_bytes: usize) -> usize {
@@ -87,25 +95,26 @@ impl EncodedRows {
     }
 }
 
-/// Shares rows out among requests of at most `limit` bytes, all as large as can be: each is the rows of
-/// one, in their order.
+/// Shares rows out among requests within `limits`, all as large as can be: each is the rows of one, in
+/// their order.
 ///
 /// A row that is larger than that stands alone.
-pub fn requests(chunks: &[EncodedRows], limit: usize) -> Vec<Vec<EncodedRows>> {
+pub fn requests(chunks: &[EncodedRows], limits: RequestLimits) -> Vec<Vec<EncodedRows>> {
     let mut requests = Vec::new();
-    let (mut parts, mut bytes) = (Vec::new(), 0);
+    let (mut parts, mut bytes, mut rows) = (Vec::new(), 0, 0);
     for chunk in chunks {
         let mut begin = 0;
         for row in 0..chunk.part.len() {
             let more = chunk.request_bytes(row);
-            if bytes > 0 && bytes + more > limit {
+            if rows > 0 && (bytes + more > limits.bytes || rows == limits.rows) {
                 if begin < row {
                     parts.push(chunk.slice(begin..row));
                 }
                 requests.push(std::mem::take(&mut parts));
-                (begin, bytes) = (row, 0);
+                (begin, bytes, rows) = (row, 0, 0);
             }
             bytes += more;
+            rows += 1;
         }
         if begin < chunk.part.len() {
             parts.push(chunk.slice(begin..chunk.part.len()));
@@ -178,26 +187,29 @@ mod tests {
     }
 
     proptest! {
-        /// Each row is in one request, in its order; none is above the limit, but for a row that is
+        /// Each row is in one request, in its order; none is above a limit, but for a row that is
         /// so alone, and none could have taken the next row, too.
         #[test]
-        fn requests_cover_every_row_once(lengths in lengths(), limit in 1_usize..400) {
+        fn requests_cover_every_row_once(lengths in lengths(), limit in 1_usize..400, rows_max in 1_usize..9) {
             let firsts = (0_u64..).step_by(1_000);
             let chunks: Vec<_> = firsts.zip(&lengths).map(|(first, it)| chunk(first, it)).collect();
             let rows = |parts: &[EncodedRows]| -> Vec<(u64, usize)> {
                 parts.iter().flat_map(|part| part.iter().map(|(at, row)| (at, row.len()))).collect()
             };
             let all = rows(&chunks);
-            let requests = requests(&chunks, limit);
+            let limits = RequestLimits { bytes: limit, rows: rows_max as u64 };
+            let requests = requests(&chunks, limits);
             let sent: Vec<Vec<_>> = requests.iter().map(|parts| rows(parts)).collect();
             prop_assert_eq!(sent.concat(), all);
             let bytes = |rows: &[(u64, usize)]| -> usize {
                 rows.iter().map(|(_, it)| 1 + prost::length_delimiter_len(*it) + it).sum()
             };
             for (at, rows) in sent.iter().enumerate() {
-                prop_assert!(!rows.is_empty() && (bytes(rows) <= limit || rows.len() == 1));
+                prop_assert!(!rows.is_empty() && rows.len() <= rows_max);
+                prop_assert!(bytes(rows) <= limit || rows.len() == 1);
                 if let Some(next) = sent.get(at + 1) {
-                    prop_assert!(bytes(rows) + bytes(&next[..1]) > limit);
+                    let is_full = bytes(rows) + bytes(&next[..1]) > limit;
+                    prop_assert!(is_full || rows.len() == rows_max);
                 }
             }
             prop_assert!(requests.iter().flatten().all(|part| part.rows() > 0));
