@@ -5,6 +5,7 @@
 mod owner;
 mod scene;
 mod open;
+mod changes;
 
 use std::collections::BTreeSet;
 
