@@ -113,7 +113,7 @@ mod tests {
     fn addition(to: u64, rows: i64, version: u32) -> Addition {
         Addition {
             rows: packed_offsets(0..rows),
-            schema: Arc::new(TableSchema { version, columns: vec![] }),
+            schema: Arc::new(TableSchema { version, ..TableSchema::default() }),
             to,
             leader_epoch: None,
             oldest_ms: Some(i64::from(version)),

@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 
 use super::Decoder;
+use super::changes::{CHANGE_SEQUENCE, CHANGE_TYPE, Change};
 use crate::record::RawRecord;
 use crate::table::schema::list_field;
 
@@ -56,6 +57,8 @@ pub(super) struct Frame {
     headers: Option<HeadersBuilder>,
     tombstones: BooleanBuilder,
     unparsed: Option<StringBuilder>,
+    /// What each row does, where rows change others.
+    changes: Option<[StringBuilder; 2]>,
 }
 
 impl Frame {
@@ -72,6 +75,7 @@ impl Frame {
             headers: decoder.format.has_headers.then(headers_builder),
             tombstones: BooleanBuilder::with_capacity(rows),
             unparsed: has_unparsed.then(StringBuilder::new),
+            changes: None,
         }
     }
 
@@ -90,7 +94,15 @@ impl Frame {
         }
     }
 
-    /// All columns of the rows: ours, then those of the records.
+    /// The same of a row that changes others, as all rows of the batch do.
+    pub(super) fn push_change(&mut self, record: &RawRecord, change: &Change) {
+        self.push(record, None);
+        let [kinds, sequences] = self.changes.get_or_insert_default();
+        kinds.append_value(change.kind.name());
+        sequences.append_value(&change.sequence);
+    }
+
+    /// All columns of the rows: ours, then those of the records, then what they do to others.
     pub(super) fn finish(mut self, fields: Vec<Field>, arrays: Vec<ArrayRef>) -> RecordBatch {
         let offsets = self.offsets.finish();
         let rows = arrow::array::Array::len(&offsets);
@@ -111,7 +123,13 @@ impl Frame {
         ];
         let ours = frame_fields().into_iter().zip(ours);
         let ours = ours.filter_map(|(field, array)| Some((field, array?)));
-        let (fields, arrays): (Vec<_>, Vec<_>) = ours.chain(fields.into_iter().zip(arrays)).unzip();
+        let changes =
+            [CHANGE_TYPE, CHANGE_SEQUENCE].into_iter().zip(self.changes.into_iter().flatten());
+        let changes = changes.map(|(name, mut texts)| {
+            (Field::new(name, DataType::Utf8, false), Arc::new(texts.finish()) as ArrayRef)
+        });
+        let theirs = fields.into_iter().zip(arrays);
+        let (fields, arrays): (Vec<_>, Vec<_>) = ours.chain(theirs).chain(changes).unzip();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
             .expect("each column has the type of its field and one value per row")
     }

@@ -7,6 +7,7 @@ pub mod schemas;
 
 mod avro;
 mod bytes;
+mod changes;
 mod columns;
 mod debezium;
 mod frame;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use common::identity::TopicId;
 use common::messages::command::Source;
-use common::messages::entry::{EntryError, EntryOptions};
+use common::messages::entry::{ChangeOptions, EntryError, EntryOptions};
 use common::messages::format::{AvroFormat, FormatError, RecordFormat, ValueFormat};
 use common::partition::TopicPartition;
 
@@ -28,6 +29,7 @@ use crate::table::schema::{Column, TableSchema};
 use avro::compile::compile;
 use schemas::{SchemaCache, SchemaId, Schemas};
 
+pub use changes::{CHANGE_SEQUENCE, CHANGE_TYPE};
 pub use frame::frame_fields;
 
 /// Decodes the records of one partition. Clones share what was made of schemas.
@@ -36,6 +38,10 @@ pub struct Decoder {
     format: Arc<RecordFormat>,
     /// Of Avro data.
     schemas: Option<Arc<Schemas>>,
+    /// Of the records' keys, where they tell which row is changed.
+    key_schemas: Option<Arc<Schemas>>,
+    /// Where rows change others.
+    changes: Option<ChangeOptions>,
     /// Columns that a table of JSON records is to have, whatever comes.
     declared: Arc<[Column]>,
     partition: TopicPartition,
@@ -56,6 +62,8 @@ pub enum Decoded {
 pub struct Wider {
     /// The columns to have, those included that are there.
     pub columns: Vec<Column>,
+    /// The fields of the primary key; none: it is not asked for.
+    pub key: Vec<String>,
     /// Which records did not fit what was known when their turn came. They stay text, so that it
     /// makes no difference which records were decoded together.
     misfits: BTreeSet<usize>,
@@ -63,7 +71,7 @@ pub struct Wider {
 
 impl Wider {
     fn new(columns: Vec<Column>) -> Self {
-        Self { columns, misfits: BTreeSet::new() }
+        Self { columns, key: Vec::new(), misfits: BTreeSet::new() }
     }
 }
 
@@ -108,6 +116,8 @@ pub enum DeadLetterReason {
     UnusableSchema,
     /// No change event of Debezium.
     NotAnEnvelope,
+    /// A change event that cannot be done to one row of a table that shows the present state.
+    InapplicableChange,
     /// A value does not fit its column, and the service entry wants such records here.
     Misfit,
     /// The sink cannot take the row.
@@ -126,6 +136,7 @@ impl DeadLetterReason {
         Self::UnknownSchema,
         Self::UnusableSchema,
         Self::NotAnEnvelope,
+        Self::InapplicableChange,
         Self::Misfit,
         Self::RefusedBySink,
     ];
@@ -143,6 +154,7 @@ impl DeadLetterReason {
             Self::UnknownSchema => "unknown_schema",
             Self::UnusableSchema => "unusable_schema",
             Self::NotAnEnvelope => "not_an_envelope",
+            Self::InapplicableChange => "inapplicable_change",
             Self::Misfit => "misfit",
             Self::RefusedBySink => "refused_by_sink",
         }
@@ -158,22 +170,29 @@ impl Decoder {
         cache: &Arc<SchemaCache>,
     ) -> Result<Self, EntryError> {
         let Source { format, sink, options, .. } = source;
-        let EntryOptions { format, .. } = EntryOptions::parse(format, sink, options)?;
+        let EntryOptions { format, table, .. } = EntryOptions::parse(format, sink, options)?;
+        let changes = table.changes;
         let schemas = |avro: &AvroFormat, columns| Schemas::new(avro, columns, Arc::clone(cache));
-        let schemas = match &format.values {
+        let schemas_of_values = match &format.values {
             ValueFormat::Avro(avro) => Some(schemas(avro, avro::columns)),
             ValueFormat::Debezium(debezium) => {
-                let columns = debezium::to_columns(debezium.has_before);
+                let columns = debezium::to_columns(debezium.has_before, changes.is_some());
                 debezium.avro.as_ref().map(|avro| schemas(avro, columns))
             }
             ValueFormat::Json { .. } | ValueFormat::Bytes => None,
         };
+        // Where the key is named, whatever stands in records' keys is not looked at.
+        let needs_keys = changes.as_ref().is_some_and(|changes| changes.primary_key.is_empty());
+        let key_format = key_format(&format.values).filter(|_| needs_keys);
+        let key_schemas = key_format.map(|format| Arc::new(schemas(&format, avro::columns)));
+        let schemas = schemas_of_values;
         if let Some(schemas) = &schemas {
             schemas.check().map_err(FormatError::Schema)?;
         }
-        let declared = declared(&format.values).map_err(FormatError::Schema)?.into();
+        let declared =
+            declared(&format.values, changes.is_some()).map_err(FormatError::Schema)?.into();
         let (format, schemas) = (Arc::new(format), schemas.map(Arc::new));
-        Ok(Self { format, schemas, declared, partition, topic_id })
+        Ok(Self { format, schemas, key_schemas, changes, declared, partition, topic_id })
     }
 
     pub fn partition(&self) -> &TopicPartition {
@@ -188,7 +207,12 @@ impl Decoder {
     /// The registry's schemas that `records` need and the cache has not. Without them their records would be dead letters.
     pub fn unknown_schemas(&self, records: &[RawRecord]) -> BTreeSet<SchemaId> {
         let Some(schemas) = &self.schemas else { return BTreeSet::new() };
-        schemas.unknown(records.iter().filter_map(|record| record.value.as_deref()))
+        let mut unknown =
+            schemas.unknown(records.iter().filter_map(|record| record.value.as_deref()));
+        if let Some(schemas) = &self.key_schemas {
+            unknown.extend(schemas.unknown(records.iter().filter_map(|it| it.key.as_deref())));
+        }
+        unknown
     }
 
     /// Decodes `records`, which ascend by offset and hold less than 2 GiB together.
@@ -219,7 +243,12 @@ impl Decoder {
                 avro::decode(self, schemas, avro::read_record, records, schema)
             }
             (ValueFormat::Debezium(_), Some(schemas)) => {
-                avro::decode(self, schemas, debezium::read_avro, records, schema)
+                let read = if self.changes.is_some() {
+                    debezium::read_avro_change
+                } else {
+                    debezium::read_avro
+                };
+                avro::decode(self, schemas, read, records, schema)
             }
             (ValueFormat::Bytes, _) => bytes::decode(self, records, schema),
             _ => json::decode(self, misfits, records, schema),
@@ -227,13 +256,20 @@ impl Decoder {
     }
 }
 
-fn declared(values: &ValueFormat) -> Result<Vec<Column>, String> {
+/// How the keys of records are written, if that can be known.
+fn key_format(values: &ValueFormat) -> Option<AvroFormat> {
+    let ValueFormat::Debezium(debezium) = values else { return None };
+    let has_ids = matches!(debezium.avro, Some(AvroFormat::Confluent { .. }));
+    has_ids.then_some(AvroFormat::Confluent { reader: None })
+}
+
+fn declared(values: &ValueFormat, has_changes: bool) -> Result<Vec<Column>, String> {
     match values {
         ValueFormat::Json { schema: Some(schema) } => {
             let shape = compile(schema, None).map_err(|error| error.to_string())?;
             avro::columns(&shape)
         }
-        ValueFormat::Debezium(_) => Ok(debezium::own_columns()),
+        ValueFormat::Debezium(_) => Ok(debezium::own_columns(has_changes)),
         _ => Ok(Vec::new()),
     }
 }

@@ -2,6 +2,7 @@
 
 use common::messages::format::Misfits;
 
+use super::changes::{Change, Changes};
 use super::columns::Fields;
 use super::frame::Frame;
 use super::{DeadLetter, DeadLetterReason, Decoder, Rows};
@@ -26,6 +27,8 @@ impl Defect {
 #[derive(Debug)]
 pub(super) struct RowsBuilder {
     pub(super) columns: Fields,
+    /// Where rows change others.
+    pub(super) changes: Option<Changes>,
     frame: Frame,
     misfits: Misfits,
     dead_letters: Vec<DeadLetter>,
@@ -39,6 +42,7 @@ impl RowsBuilder {
         let misfits = decoder.format.misfits;
         Self {
             columns: Fields::new(columns, room),
+            changes: None,
             frame: Frame::new(decoder, rows, misfits == Misfits::Unparsed),
             misfits,
             dead_letters: Vec::new(),
@@ -51,6 +55,18 @@ impl RowsBuilder {
     pub(super) fn push(&mut self, record: &RawRecord) {
         self.columns.rows += 1;
         self.frame.push(record, None);
+    }
+
+    /// The same of a row that changes others.
+    pub(super) fn push_change(&mut self, record: &RawRecord, change: &Change) {
+        self.columns.rows += 1;
+        self.frame.push_change(record, change);
+        self.changes.iter_mut().for_each(Changes::made_row);
+    }
+
+    /// Checks that the row that is open tells which one it changes.
+    pub(super) fn check_key(&self) -> Result<(), Defect> {
+        self.changes.as_ref().map_or(Ok(()), |changes| changes.check_row(&self.columns))
     }
 
     /// A record of which a value did not fit; `text` is the whole of it.

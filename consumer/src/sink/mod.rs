@@ -152,7 +152,7 @@ impl Table {
             match decoded.await.expect("decoding never panics and is never cancelled")? {
                 Ok(rows) => return Ok(rows),
                 Err(needed) => {
-                    let widened = self.widen(&needed.columns).await?;
+                    let widened = self.widen(&needed.columns, &needed.key).await?;
                     // What did not fit the wanted types may fit those that the table had before.
                     wider = Some(needed).filter(|_| !widened.has_other_types);
                     schema = widened.schema;
@@ -161,11 +161,11 @@ impl Table {
         }
     }
 
-    /// Adds columns.
-    pub async fn widen(&self, wanted: &[Column]) -> Result<Widened, SinkError> {
+    /// Adds columns, and the key by which rows change others, if there is one.
+    pub async fn widen(&self, wanted: &[Column], key: &[String]) -> Result<Widened, SinkError> {
         let schema = match self {
             Self::Parquet(table) => table.widen(wanted).await?,
-            Self::BigQuery(table) => return table.widen(wanted).await,
+            Self::BigQuery(table) => return table.widen(wanted, key).await,
             Self::Discard(table) => table.widen(wanted),
         };
         Ok(Widened { schema, has_other_types: false })

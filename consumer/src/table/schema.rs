@@ -75,6 +75,9 @@ pub struct TableSchema {
     /// 0 is the table without columns, which is written nowhere.
     pub version: u32,
     pub columns: Vec<Column>,
+    /// The fields by which rows change others; empty: each row stands for itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
 }
 
 impl TableSchema {
@@ -84,7 +87,8 @@ impl TableSchema {
     pub fn widened(&self, wanted: &[Column]) -> Option<Self> {
         let mut columns = self.columns.clone();
         let is_wider = merge(&mut columns, wanted, true);
-        is_wider.then(|| Self { version: self.version + 1, columns })
+        let key = self.key.clone();
+        is_wider.then(|| Self { version: self.version + 1, columns, key })
     }
 
     /// The columns as Arrow fields, all nullable, in their order.

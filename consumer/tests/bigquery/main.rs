@@ -6,6 +6,7 @@ mod owner;
 mod scene;
 mod open;
 mod delivery;
+mod changes;
 
 use std::collections::BTreeSet;
 

@@ -45,13 +45,17 @@ impl Scene {
 
     /// A table that somebody made before.
     pub(crate) fn create_table(&self, fields: &Json) {
-        let shared = &self.double.shared;
-        let body = json!({
+        self.create(&json!({
             "tableReference": {"projectId": "p", "datasetId": "d", "tableId": "t"},
             "schema": {"fields": fields},
-        });
+        }));
+    }
+
+    /// The same, from all that REST is told of it.
+    pub(crate) fn create(&self, body: &Json) {
+        let shared = &self.double.shared;
         let dataset = DatasetName::new("p", "d");
-        shared.world().warehouse.create_table(&dataset, &body, shared.now()).unwrap();
+        shared.world().warehouse.create_table(&dataset, body, shared.now()).unwrap();
     }
 
     /// As a person does; what it was.

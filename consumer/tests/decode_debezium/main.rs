@@ -4,6 +4,7 @@
 
 #[path = "../decode_avro/arrow_json.rs"]
 mod arrow_json;
+mod changes;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -12,7 +12,7 @@ use crate::refusal::RestRefusal;
 use crate::row::change::{Change, ChangeKind, Key, latest};
 use crate::row::format::Format;
 use crate::row::value::{Row, Stamps, Value};
-use crate::schema::{self, Column};
+use crate::schema::{self, Column, Kind, Mode};
 
 /// How long an insert id is remembered.
 const INSERT_ID_MEMORY: SignedDuration = SignedDuration::from_secs(60);
@@ -245,11 +245,35 @@ fn checked_key(constraints: &Json, columns: &[Column]) -> Result<Vec<String>, Re
     let names = listed.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned);
     let names: Vec<_> = names.collect();
     let distinct: BTreeSet<_> = names.iter().collect();
+    if let Some(unfit) =
+        names.iter().filter_map(|name| schema::find(columns, name)).find(|it| !is_of_keys(it))
+    {
+        let message = format!(
+            "Column {} of type {:?} cannot be part of a primary key",
+            unfit.name, unfit.kind
+        );
+        return Err(RestRefusal::invalid(message));
+    }
     let is_legal = names.iter().all(|name| schema::find(columns, name).is_some());
     if is_legal && names.len() <= 16 && distinct.len() == names.len() {
         return Ok(names);
     }
     Err(RestRefusal::invalid("a primary key has up to 16 different columns of the table"))
+}
+
+fn is_of_keys(column: &Column) -> bool {
+    let kind = matches!(
+        column.kind,
+        Kind::Boolean
+            | Kind::Integer
+            | Kind::String
+            | Kind::Numeric
+            | Kind::BigNumeric
+            | Kind::Date
+            | Kind::DateTime
+            | Kind::Timestamp
+    );
+    kind && column.mode != Mode::Repeated
 }
 
 fn milliseconds(time: Timestamp) -> Json {
@@ -321,5 +345,12 @@ mod tests {
         assert!(table.set_primary_key(&["nope".into()]).is_err());
         assert!(table.set_primary_key(&["id".into(), "id".into()]).is_err());
         assert_eq!(table.primary_key(), ["ID"]);
+        let more = json!([{"name": "id", "type": "INT64", "mode": "REQUIRED"},
+            {"name": "x", "type": "FLOAT"}, {"name": "l", "type": "STRING", "mode": "REPEATED"}]);
+        table.patch(&json!({"schema": {"fields": more}}), None, at(1)).unwrap();
+        for unfit in ["x", "l"] {
+            let refused = table.set_primary_key(&["id".into(), unfit.into()]).unwrap_err();
+            assert!(refused.message.contains("primary key"), "{refused:?}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::change_options::{self, ChangeOptions};
+
 /// Of the sink `bigquery`.
 const NAMES: [&str; 5] = ["cluster_by", "delivery", "expiration_days", "partition_by", "widen"];
 /// As many as BigQuery takes.
@@ -18,6 +20,8 @@ pub struct TableOptions {
     pub expiration_days: Option<u32>,
     /// Whether columns may be added.
     pub may_widen: bool,
+    /// How records change rows; `None`: each record is a row of its own.
+    pub changes: Option<ChangeOptions>,
 }
 
 /// How often a record becomes a row.
@@ -50,6 +54,15 @@ pub enum TableOptionsError {
     Sink { option: &'static str, sink: String },
     #[error("`expiration_days` removes partitions, which `partition_by` `nothing` does not make")]
     NothingExpires,
+    #[error(
+        "the option `{0}` is for tables that show the present state: set `changes` to `upsert`, too"
+    )]
+    OnlyUpserts(&'static str),
+    #[error(
+        "BigQuery takes changes on a table's default stream only: with `changes` `upsert` the `delivery` is \
+         `at_least_once` by itself, not `{0}`; repeats change nothing there"
+    )]
+    UpsertDelivery(String),
 }
 
 impl Default for TableOptions {
@@ -60,23 +73,43 @@ impl Default for TableOptions {
             cluster_by: ["kafka_partition", "kafka_offset"].map(str::to_owned).into(),
             expiration_days: None,
             may_widen: true,
+            changes: None,
         }
     }
 }
 
 impl TableOptions {
+    /// Those of a table that shows the present state: it is clustered by its key once that is known, and a row
+    /// never moves from one partition to another.
+    fn of_changes(changes: ChangeOptions) -> Self {
+        Self {
+            delivery: Delivery::AtLeastOnce,
+            partition_by: PartitionBy::Nothing,
+            cluster_by: Vec::new(),
+            changes: Some(changes),
+            ..Self::default()
+        }
+    }
+
     /// Takes those options out of `options` that are its own.
     pub(super) fn take(
         sink: &str,
         options: &mut BTreeMap<String, String>,
     ) -> Result<Self, TableOptionsError> {
-        let mut table = Self::default();
+        let mut own = NAMES.into_iter().chain(change_options::NAMES);
+        if let Some(option) = own.find(|option| sink != "bigquery" && options.contains_key(*option))
+        {
+            return Err(TableOptionsError::Sink { option, sink: sink.into() });
+        }
+        let changes = ChangeOptions::take(options)?;
+        let mut table = changes.map_or_else(Self::default, Self::of_changes);
         for option in NAMES {
-            let Some(text) = options.remove(option) else { continue };
-            if sink != "bigquery" {
-                return Err(TableOptionsError::Sink { option, sink: sink.into() });
+            if let Some(text) = options.remove(option) {
+                table.set(option, text)?;
             }
-            table.set(option, text)?;
+        }
+        if table.changes.is_some() && table.delivery != Delivery::AtLeastOnce {
+            return Err(TableOptionsError::UpsertDelivery("exactly_once".into()));
         }
         if table.expiration_days.is_some() && table.partition_by == PartitionBy::Nothing {
             return Err(TableOptionsError::NothingExpires);
@@ -148,11 +181,24 @@ mod tests {
             cluster_by: vec!["customer".into(), "kafka_offset".into()],
             expiration_days: Some(30),
             may_widen: false,
+            changes: None,
         };
         assert_eq!(take(&options), Ok(wanted));
         let inserted = take(&[("delivery", "insert_all")]).unwrap();
         assert_eq!(inserted.delivery, Delivery::InsertAll);
         assert_eq!(take(&[("cluster_by", "")]).unwrap().cluster_by, [""; 0]);
+    }
+
+    #[test]
+    fn a_table_of_the_present_state_goes_by_the_default_stream() {
+        let table = take(&[("changes", "upsert")]).unwrap();
+        assert_eq!(table.delivery, Delivery::AtLeastOnce);
+        assert_eq!((table.partition_by, table.cluster_by), (PartitionBy::Nothing, vec![]));
+        assert!(take(&[("changes", "upsert"), ("delivery", "at_least_once")]).is_ok());
+        let refused = take(&[("changes", "upsert"), ("delivery", "exactly_once")]).unwrap_err();
+        assert!(refused.to_string().contains("default stream"), "{refused}");
+        let expires = [("changes", "upsert"), ("expiration_days", "3")];
+        assert_eq!(take(&expires), Err(TableOptionsError::NothingExpires));
     }
 
     #[test]

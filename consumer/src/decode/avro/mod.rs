@@ -4,6 +4,7 @@
 
 mod default;
 mod reader;
+pub(super) mod cells;
 mod matching;
 pub(super) mod compile;
 pub(super) mod input;
@@ -15,7 +16,9 @@ use std::sync::Arc;
 
 use common::messages::format::Ignore;
 
+use super::changes::Changes;
 use super::columns::Scalar;
+use super::debezium::read_avro_tombstone;
 use super::rows::{Defect, RowsBuilder};
 use super::schemas::{Schemas, WriterSchema};
 use super::{DeadLetterReason, Decoded, Decoder, Wider, ignore};
@@ -26,9 +29,9 @@ use node::{Node, NodeId, Shape};
 
 pub(super) use reader::{Reader, Reject, scalar, skip};
 
-/// Reads the data of one record into the row that is open.
-pub(super) type ReadRow =
-    fn(&Decoder, &WriterSchema, &[u8], &mut RowsBuilder) -> Result<(), Reject>;
+/// Makes rows of the data of one record: all that it takes or none.
+pub(super) type ReadRows =
+    fn(&Decoder, &WriterSchema, (&RawRecord, &[u8]), &mut RowsBuilder) -> Result<(), Reject>;
 
 /// The columns of a table for records of that shape.
 pub(super) fn columns(shape: &Shape) -> Result<Vec<Column>, String> {
@@ -39,13 +42,14 @@ pub(super) fn columns(shape: &Shape) -> Result<Vec<Column>, String> {
 pub(super) fn decode(
     decoder: &Decoder,
     schemas: &Schemas,
-    read: ReadRow,
+    read: ReadRows,
     records: &[RawRecord],
     schema: &TableSchema,
 ) -> Decoded {
     let columns: Vec<_> =
         schema.columns.iter().filter(|column| column.field.is_some()).cloned().collect();
     let mut rows = RowsBuilder::new(decoder, &columns, records.len(), 0);
+    rows.changes = decoder.changes.as_ref().map(|options| Changes::new(options, schema));
     let mut used = BTreeMap::new();
     let mut is_wider = false;
     for value in records.iter().filter_map(|record| record.value.as_deref()) {
@@ -67,7 +71,10 @@ pub(super) fn decode(
             continue;
         }
         let Some(value) = &record.value else {
-            rows.push(record);
+            match rows.changes.is_some() {
+                true => add_tombstone(decoder, (index, record), &mut rows),
+                false => rows.push(record),
+            }
             continue;
         };
         let outcome = schemas.split(value).and_then(|(key, data)| {
@@ -78,13 +85,17 @@ pub(super) fn decode(
             rows.push_defect(index, record, defect);
         }
     }
+    if let Some(key) = rows.changes.as_ref().and_then(Changes::wanted) {
+        let wider = Wider::new(rows.columns.columns());
+        return Decoded::Wider(Wider { key: key.to_vec(), ..wider });
+    }
     Decoded::Rows(rows.finish())
 }
 
 /// A schema that some of the records have.
 struct Used<'a> {
     decoder: &'a Decoder,
-    read: ReadRow,
+    read: ReadRows,
     schema: Arc<WriterSchema>,
     /// Whether the table may have all of its columns.
     fits: bool,
@@ -113,14 +124,11 @@ impl Used<'_> {
             return Ok(());
         }
         let outcome = if self.fits {
-            (self.read)(self.decoder, &self.schema, data, rows)
+            (self.read)(self.decoder, &self.schema, (record, data), rows)
         } else {
             Err(Reject::Misfit)
         };
-        let Err(reject) = outcome else {
-            rows.push(record);
-            return Ok(());
-        };
+        let Err(reject) = outcome else { return Ok(()) };
         rows.cut();
         match reject {
             Reject::Malformed(malformed) => Err(malformed.into()),
@@ -140,12 +148,28 @@ impl Used<'_> {
 pub(super) fn read_record(
     _: &Decoder,
     schema: &WriterSchema,
-    data: &[u8],
+    (record, data): (&RawRecord, &[u8]),
     rows: &mut RowsBuilder,
 ) -> Result<(), Reject> {
     let mut reader = Reader::new(&schema.shape, Input::new(data));
     reader.members(schema.shape.root, &mut rows.columns)?;
-    Ok(reader.input.finish()?)
+    reader.input.finish()?;
+    rows.push(record);
+    Ok(())
+}
+
+fn add_tombstone(decoder: &Decoder, (index, record): (usize, &RawRecord), rows: &mut RowsBuilder) {
+    let defect = match read_avro_tombstone(decoder, record, rows) {
+        Ok(()) => return,
+        Err(Reject::Defect(defect)) => defect,
+        Err(Reject::Malformed(malformed)) => malformed.into(),
+        Err(Reject::Misfit) => {
+            let text = "its key does not fit the columns of the primary key";
+            Defect::new(DeadLetterReason::Misfit, text)
+        }
+    };
+    rows.cut();
+    rows.push_defect(index, record, defect);
 }
 
 /// The value without parts at a path of fields, as text.

@@ -182,6 +182,11 @@ impl Values {
         self.validity.len()
     }
 
+    /// Whether that row has a value.
+    pub(in crate::decode) fn is_set(&self, row: usize) -> bool {
+        row < self.len() && self.validity.get_bit(row)
+    }
+
     /// True if there are only nulls, `{}` and `[]`, and so any type may follow.
     pub(in crate::decode) fn is_void(&self) -> bool {
         match &self.data {

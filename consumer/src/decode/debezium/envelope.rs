@@ -1,6 +1,7 @@
 //! Pure. What a change event says besides the row's state, and the columns for it.
 
 use crate::decode::DeadLetterReason;
+use crate::decode::changes::inapplicable;
 use crate::decode::columns::{Data, Fields, Misfit, Scalar};
 use crate::decode::rows::Defect;
 use crate::table::schema::{Column, ColumnType};
@@ -15,15 +16,18 @@ pub(super) const BEFORE: &str = "__before";
 /// What an event does to a row; `op` of an event that deletes one.
 const DELETE: &str = "d";
 
-/// The columns that every changelog has, before those of its rows are known.
-pub(in crate::decode) fn own_columns() -> Vec<Column> {
+/// The columns that every changelog has, before those of its rows are known. A table that shows the present state has
+/// no rows that were deleted, and all of their values.
+pub(in crate::decode) fn own_columns(is_state: bool) -> Vec<Column> {
     let column = |name: &str, kind| Column { name: name.into(), field: Some(name.into()), kind };
-    vec![
+    let mut columns = vec![
         column(OP, ColumnType::Text),
         column(DELETED, ColumnType::Boolean),
         column(SOURCE_TS_MS, ColumnType::Integer),
         column(UNAVAILABLE, ColumnType::List(Box::new(ColumnType::Text))),
-    ]
+    ];
+    columns.retain(|column| !is_state || [OP, SOURCE_TS_MS].contains(&column.name.as_str()));
+    columns
 }
 
 /// The column that holds a member of the envelope; `None` for what has none of its own.
@@ -43,11 +47,49 @@ pub(super) fn state_of(op: &str) -> &'static str {
 
 /// Completes the columns of the open row that are not members of the envelope.
 pub(super) fn finish(op: &str, unavailable: &[String], columns: &mut Fields) -> Result<(), Misfit> {
+    finish_state(op, columns)?;
+    put(columns, DELETED, Scalar::Boolean(op == DELETE))?;
+    put_names(columns, unavailable)
+}
+
+/// The same where the row is the present state.
+pub(super) fn finish_state(op: &str, columns: &mut Fields) -> Result<(), Misfit> {
     let source_ts_ms = source_ts_ms(columns);
     put(columns, OP, Scalar::Text(op))?;
-    put(columns, DELETED, Scalar::Boolean(op == DELETE))?;
-    put(columns, SOURCE_TS_MS, source_ts_ms.map_or(Scalar::Null, Scalar::Integer))?;
-    put_names(columns, unavailable)
+    put(columns, SOURCE_TS_MS, source_ts_ms.map_or(Scalar::Null, Scalar::Integer))
+}
+
+/// What an event does to a table that shows the present state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Upsert,
+    Delete,
+    /// It is about no row.
+    Nothing,
+}
+
+/// # Errors
+/// If it is about more than one row, or nobody knows what it is about.
+pub(super) fn effect_of(op: &str) -> Result<Effect, Defect> {
+    match op {
+        "c" | "u" | "r" => Ok(Effect::Upsert),
+        DELETE => Ok(Effect::Delete),
+        "m" => Ok(Effect::Nothing),
+        "t" => Err(inapplicable(
+            "the source's table was truncated, which no change of single rows says: remove the rows that are older than this \
+             event, and go on behind it",
+        )),
+        other => Err(inapplicable(format!("nobody knows what its `op` {other:?} does to a row"))),
+    }
+}
+
+/// Values that the source did not tell, and that nothing else tells.
+pub(super) fn lacking(names: &[&str]) -> Defect {
+    let names = names.join(", ");
+    inapplicable(format!(
+        "the source did not tell its unchanged {names}, and an upsert without them would lose what is stored: let the \
+         source tell whole rows (in PostgreSQL: ALTER TABLE … REPLICA IDENTITY FULL)"
+    ))
 }
 
 fn put(columns: &mut Fields, name: &str, scalar: Scalar<'_>) -> Result<(), Misfit> {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use common::messages::format::DebeziumFormat;
 use jiter::{Jiter, Peek};
 
-use super::avro::columns as columns_of;
+use super::avro::to_columns;
 use super::envelope::{column_of, finish, no_envelope, state_of};
 use super::unavailable::Unavailable;
 use super::{connect, value};
 use crate::decode::DeadLetterReason;
+use crate::decode::avro::columns as columns_of;
+use crate::decode::avro::node::NodeId;
 use crate::decode::columns::Fields;
 use crate::decode::json::{Growth, Reader, Reject, defect_of, each_member};
 use crate::decode::rows::Defect;
-use crate::decode::schemas::{Made, WriterSchema};
+use crate::decode::schemas::{Made, ToColumns, WriterSchema};
 use crate::table::schema::{COLUMNS_MAX, count};
 
 /// Schemas that are remembered within a batch: records repeat theirs.
@@ -22,20 +24,37 @@ const SCHEMAS_MAX: usize = 16;
 /// Reads the change events of a batch.
 #[derive(Debug)]
 pub(in crate::decode) struct EnvelopeReader<'f> {
-    format: &'f DebeziumFormat,
-    /// By their text.
-    schemas: Vec<(Vec<u8>, Made)>,
+    pub(super) format: &'f DebeziumFormat,
+    pub(super) schemas: BesideSchemas,
+    /// Of the records' keys.
+    pub(super) key_schemas: BesideSchemas,
 }
 
+/// The schemas beside records, by their text.
+#[derive(Debug)]
+pub(super) struct BesideSchemas {
+    to_columns: ToColumns,
+    known: Vec<(Vec<u8>, Made)>,
+}
+
+/// A schema, and the part of it that some data has.
+pub(super) type Part<'s> = Option<(&'s WriterSchema, NodeId)>;
+
+/// Members of an object with their texts.
+pub(super) type Members<'v> = Vec<(String, &'v [u8])>;
+
 /// The members of an event that are read.
-struct Envelope<'v> {
-    op: String,
-    members: Vec<(String, &'v [u8])>,
+pub(super) struct Envelope<'v> {
+    pub(super) op: String,
+    pub(super) members: Members<'v>,
 }
 
 impl<'f> EnvelopeReader<'f> {
-    pub(in crate::decode) fn new(format: &'f DebeziumFormat) -> Self {
-        Self { format, schemas: Vec::new() }
+    /// `is_state`: for a table that shows the present state.
+    pub(in crate::decode) fn new(format: &'f DebeziumFormat, is_state: bool) -> Self {
+        let schemas = |to_columns| BesideSchemas { to_columns, known: Vec::new() };
+        let values = schemas(to_columns(format.has_before, is_state));
+        Self { format, schemas: values, key_schemas: schemas(columns_of) }
     }
 
     /// Reads one event into the open row.
@@ -50,47 +69,61 @@ impl<'f> EnvelopeReader<'f> {
             return Ok(());
         }
         let envelope = envelope(payload)?;
-        let schema = schema.map(|schema| self.schema(schema)).transpose()?;
+        let schema = schema.map(|schema| self.schemas.get(schema)).transpose()?;
         if let Some(schema) = &schema {
-            let size = count(&schema.columns);
-            if !columns.has(&schema.columns) {
-                if columns.size() + size > COLUMNS_MAX {
-                    return Err(Reject::Misfit);
-                }
-                growth.is_wanted |= columns.want(&schema.columns);
-                growth.size = columns.size();
-            }
+            want(schema, columns, growth)?;
         }
         let mut unavailable = Unavailable::new(&self.format.unavailable_value);
         for (name, text) in &envelope.members {
             if name == state_of(&envelope.op) {
-                state(schema.as_deref(), (name, text), columns, (growth, &mut unavailable))?;
+                if *text != b"null" {
+                    let part = part_of(schema.as_deref(), name)?;
+                    state(part, text, columns, growth, Some(&mut unavailable))?;
+                }
             } else if let Some(column) = column_of(name, self.format.has_before) {
                 member(schema.as_deref(), (name, text), (&column, columns), growth)?;
             }
         }
         Ok(finish(&envelope.op, &unavailable.names, columns)?)
     }
+}
 
-    fn schema(&mut self, text: &[u8]) -> Result<Arc<WriterSchema>, Reject> {
-        if let Some((_, made)) = self.schemas.iter().find(|(known, _)| known == text) {
+impl BesideSchemas {
+    pub(super) fn get(&mut self, text: &[u8]) -> Result<Arc<WriterSchema>, Reject> {
+        if let Some((_, made)) = self.known.iter().find(|(known, _)| known == text) {
             return made.clone().map_err(Reject::Defect);
         }
         let made = connect::parse(text).and_then(|shape| {
-            let columns = columns_of(&shape, self.format.has_before)?;
+            let columns = (self.to_columns)(&shape)?;
             Ok(Arc::new(WriterSchema { shape, columns }))
         });
         let made = made.map_err(|problem| Defect::new(DeadLetterReason::UnusableSchema, problem));
-        if self.schemas.len() >= SCHEMAS_MAX {
-            self.schemas.clear();
+        if self.known.len() >= SCHEMAS_MAX {
+            self.known.clear();
         }
-        self.schemas.push((text.into(), made.clone()));
+        self.known.push((text.into(), made.clone()));
         made.map_err(Reject::Defect)
     }
 }
 
+/// Makes sure that there are columns for data of that schema.
+pub(super) fn want(
+    schema: &WriterSchema,
+    columns: &mut Fields,
+    growth: &mut Growth,
+) -> Result<(), Reject> {
+    if !columns.has(&schema.columns) {
+        if columns.size() + count(&schema.columns) > COLUMNS_MAX {
+            return Err(Reject::Misfit);
+        }
+        growth.is_wanted |= columns.want(&schema.columns);
+        growth.size = columns.size();
+    }
+    Ok(())
+}
+
 /// The schema beside an event, if there is one, and the event.
-fn split(text: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Reject> {
+pub(super) fn split(text: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Reject> {
     let (mut schema, mut payload) = (None, None);
     each_member(text, |name, member| {
         match name {
@@ -107,7 +140,7 @@ fn split(text: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Reject> {
     }
 }
 
-fn envelope(payload: &[u8]) -> Result<Envelope<'_>, Reject> {
+pub(super) fn envelope(payload: &[u8]) -> Result<Envelope<'_>, Reject> {
     let (mut op, mut members) = (None, Vec::new());
     each_member(payload, |name, member| {
         if members.iter().any(|(known, _)| known == name) {
@@ -126,32 +159,29 @@ fn envelope(payload: &[u8]) -> Result<Envelope<'_>, Reject> {
     Ok(Envelope { op, members })
 }
 
-/// Reads the row's state into columns of its own.
-fn state<'v>(
-    schema: Option<&WriterSchema>,
-    (name, text): (&str, &'v [u8]),
+/// Reads the row's state, an object, into columns of its own.
+pub(super) fn state<'v>(
+    part: Part<'_>,
+    text: &'v [u8],
     columns: &mut Fields,
-    (growth, unavailable): (&mut Growth, &mut Unavailable<'v>),
+    growth: &mut Growth,
+    unavailable: Option<&mut Unavailable<'v>>,
 ) -> Result<(), Reject> {
     let mut jiter = Jiter::new(text);
-    if jiter.peek()? == Peek::Null {
-        return Ok(());
-    }
-    let Some(schema) = schema else {
+    let Some((schema, id)) = part else {
         let mut reader = Reader::new(jiter, growth);
-        reader.unavailable = Some(unavailable);
+        reader.unavailable = unavailable;
         return reader.record(columns);
     };
-    let id = node_of(schema, name).ok_or(Reject::Misfit)?;
     if jiter.peek()? != Peek::Object {
         return Err(Reject::Misfit);
     }
-    value::members(&schema.shape, id, &mut jiter, columns, Some(unavailable))?;
+    value::members(&schema.shape, id, &mut jiter, columns, unavailable)?;
     jiter.finish().map_err(|error| Reject::Defect(defect_of(&error)))
 }
 
 /// Reads another member of the event into the column that it has.
-fn member(
+pub(super) fn member(
     schema: Option<&WriterSchema>,
     (name, text): (&str, &[u8]),
     (column, columns): (&str, &mut Fields),
@@ -168,6 +198,15 @@ fn member(
     let mut jiter = Jiter::new(text);
     value::value(&schema.shape, id, &mut jiter, values)?;
     jiter.finish().map_err(|error| Reject::Defect(defect_of(&error)))
+}
+
+/// The part of the schema that the event's member of that name has.
+pub(super) fn part_of<'s>(
+    schema: Option<&'s WriterSchema>,
+    name: &str,
+) -> Result<Part<'s>, Reject> {
+    let part = |schema| Some((schema, node_of(schema, name)?));
+    schema.map(|schema| part(schema).ok_or(Reject::Misfit)).transpose()
 }
 
 fn node_of(schema: &WriterSchema, name: &str) -> Option<usize> {

@@ -1,5 +1,6 @@
 //! Pure. JSON records: one object each, one column per field, nothing rounded and nothing dropped.
 
+mod changes;
 mod check;
 mod members;
 mod number;
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use common::messages::format::{Ignore, ValueFormat};
 use jiter::Jiter;
 
+use super::changes::Changes;
 use super::debezium::EnvelopeReader;
 use super::rows::{Defect, RowsBuilder};
 use super::{Decoded, Decoder, Wider, ignore};
@@ -65,9 +67,10 @@ pub(super) fn decode(
             batch.rows.push_defect(index, record, defect);
         }
     }
-    if batch.is_wider {
-        let columns = batch.rows.columns.columns();
-        return Decoded::Wider(Wider { columns, misfits: batch.misfits });
+    let key = batch.rows.changes.as_ref().and_then(Changes::wanted);
+    if batch.is_wider || key.is_some() {
+        let (columns, key) = (batch.rows.columns.columns(), key.unwrap_or_default().to_vec());
+        return Decoded::Wider(Wider { columns, key, misfits: batch.misfits });
     }
     Decoded::Rows(batch.rows.finish())
 }
@@ -88,9 +91,12 @@ impl<'d> Batch<'d> {
         let is_wider = rows.columns.want(&decoder.declared);
         let growth = Growth { size: rows.columns.size().max(count(&columns)), ..Growth::default() };
         let envelopes = match &decoder.format.values {
-            ValueFormat::Debezium(debezium) => Some(EnvelopeReader::new(debezium)),
+            ValueFormat::Debezium(debezium) => {
+                Some(EnvelopeReader::new(debezium, decoder.changes.is_some()))
+            }
             _ => None,
         };
+        rows.changes = decoder.changes.as_ref().map(|options| Changes::new(options, schema));
         let (misfits, tape) = (misfits.clone(), Vec::new());
         Self { decoder, envelopes, rows, growth, is_wider, misfits, tape }
     }
@@ -100,6 +106,9 @@ impl<'d> Batch<'d> {
         if ignore::by_header(&self.decoder.format, record) {
             self.rows.ignore();
             return Ok(());
+        }
+        if self.rows.changes.is_some() {
+            return self.add_changes(index, record);
         }
         let Some(value) = &record.value else {
             self.rows.push(record);
@@ -129,12 +138,7 @@ impl<'d> Batch<'d> {
         if self.misfits.contains(&index) {
             return Err(Reject::Misfit);
         }
-        let mut growth = Growth {
-            has_new: false,
-            is_wanted: false,
-            named_before: self.growth.named,
-            ..self.growth
-        };
+        let mut growth = self.next_growth();
         let read = match &mut self.envelopes {
             Some(envelopes) => envelopes.read(value, &mut self.rows.columns, &mut growth),
             None => {
@@ -145,15 +149,26 @@ impl<'d> Batch<'d> {
                 read
             }
         };
+        self.grown(growth, read.is_ok());
+        read
+    }
+
+    /// That of the row that is read next.
+    fn next_growth(&self) -> Growth {
+        let named_before = self.growth.named;
+        Growth { has_new: false, is_wanted: false, named_before, ..self.growth }
+    }
+
+    /// Takes what a row made of the columns.
+    fn grown(&mut self, growth: Growth, is_read: bool) {
         self.growth.named = growth.named;
         if growth.is_wanted {
             self.is_wider = true;
             self.growth.size = self.growth.size.max(self.rows.columns.size());
         }
-        if growth.has_new && read.is_ok() {
+        if growth.has_new && is_read {
             self.settle();
         }
-        read
     }
 
     /// Keeps the fields that the last record made, where they have a type.

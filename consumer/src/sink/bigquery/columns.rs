@@ -81,7 +81,7 @@ pub fn adopt(
     }
     let changed = columns != known.columns;
     let version = known.version + u32::from(changed);
-    let schema = TableSchema { version, columns };
+    let schema = TableSchema { version, columns, key: known.key.clone() };
     if widening.has_changed {
         let fields = count(&fields);
         if fields > SERVICE_FIELDS_MAX {

@@ -1,7 +1,8 @@
 //! Pure. The `kafka_*` columns in BigQuery, and whether a table that people made has them as they must be.
 
 use super::service_field::ServiceField;
-use crate::table::schema::{Column, ColumnType, Unit};
+use crate::decode::{CHANGE_SEQUENCE, CHANGE_TYPE};
+use crate::table::schema::{Column, ColumnType, TableSchema, Unit};
 
 /// Never NULL: what tells one record from all others, and in which order they stand.
 const REQUIRED: [&str; 4] = ["kafka_topic", "kafka_topic_id", "kafka_partition", "kafka_offset"];
@@ -24,6 +25,15 @@ pub(super) fn frame_kinds() -> Vec<Column> {
         column("kafka_tombstone", ColumnType::Boolean),
         column("kafka_unparsed", ColumnType::Text),
     ]
+}
+
+/// What rows say of what they do, where they change others; the table has no such columns.
+pub(super) fn change_kinds(schema: &TableSchema) -> Vec<Column> {
+    let column = |name: &str| Column { name: name.into(), field: None, kind: ColumnType::Text };
+    match schema.key.is_empty() {
+        true => Vec::new(),
+        false => vec![column(CHANGE_TYPE), column(CHANGE_SEQUENCE)],
+    }
 }
 
 /// The `kafka_*` columns of a new table.

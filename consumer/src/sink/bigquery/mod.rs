@@ -6,12 +6,13 @@
 //!  decode ──> encode (rows as protobuf)
 //!  open:  claim (whose the table is) ──> table (fence former streams, ask where rows end, make a stream: token)
 //!  write: writer ──> appends (what is under way) ──> link (by which way) ──> client ──> appends (what an answer means)
-//!  widen: columns (which field is which column) ──> table (change it under its ETag)
+//!  widen: columns (which field is which column), key (by which rows change others) ──> table (change it under its ETag)
 //! ```
 
 pub mod service_field;
 pub mod frame_columns;
 pub mod columns;
+pub mod key;
 pub mod encode;
 pub mod client;
 pub mod token;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::identity::TableId;
 use common::messages::entry::{Delivery, TableOptions};
 use common::position::Position;
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -17,6 +17,7 @@ use super::claim::id_of;
 use super::client::{Asked, CallError, Client, FoundTable, Kind, Patched};
 use super::columns::{Adopted, adopt};
 use super::fencing::{End, Fencing, Step};
+use super::key::{interval, new_key};
 use super::token::{Stream, Token};
 use super::writer::BigQueryWriter;
 use crate::sink::claims::{Beginning, Claims};
@@ -67,10 +68,11 @@ impl BigQueryTable {
 
     /// Finds each wanted column in the table, or adds it. Rows may be refused for a while after that:
     /// streams learn of new columns late.
-    pub async fn widen(&self, wanted: &[Column]) -> Result<Widened, SinkError> {
+    /// With a `key` its rows change others from then on.
+    pub async fn widen(&self, wanted: &[Column], key: &[String]) -> Result<Widened, SinkError> {
         let _alone = self.0.widening.lock().await;
         let known = self.schema();
-        let Adopted { schema, has_other_types, .. } = self.adopt(&known, wanted).await?;
+        let Adopted { schema, has_other_types, .. } = self.adopt(&known, (wanted, key)).await?;
         if schema.version > known.version {
             *self.0.schema.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schema);
         }
@@ -102,29 +104,43 @@ impl BigQueryTable {
     /// Adds columns that were taken out of the table behind our back.
     pub(super) async fn restore(&self) -> Result<(), SinkError> {
         let _alone = self.0.widening.lock().await;
-        self.adopt(&self.schema(), &[]).await.map(drop)
+        self.adopt(&self.schema(), (&[], &[])).await.map(drop)
     }
 
-    async fn adopt(&self, known: &TableSchema, wanted: &[Column]) -> Result<Adopted, SinkError> {
+    async fn adopt(
+        &self,
+        known: &TableSchema,
+        (wanted, key): (&[Column], &[String]),
+    ) -> Result<Adopted, SinkError> {
         loop {
             let table = self.look_up().await?;
             let relax = self.0.options.may_widen;
             let adopted = adopt(known, &table.schema.fields, wanted, relax);
-            let adopted = adopted.map_err(|error| self.refused(error.to_string()))?;
-            let Some(wider) = &adopted.fields else { return Ok(adopted) };
-            if !self.0.options.may_widen {
-                let names: Vec<_> = wanted.iter().map(|column| column.name.as_str()).collect();
-                let names = names.join(", ");
-                let reason = format!(
-                    "it lacks some of the columns {names}, and the service entry says `widen` `false`"
-                );
-                return Err(self.refused(reason));
+            let mut adopted = adopted.map_err(|error| self.refused(error.to_string()))?;
+            if known.key.is_empty() && !key.is_empty() {
+                adopted.schema.key = key.to_vec();
+                adopted.schema.version = known.version + 1;
             }
-            let patch = json!({"schema": {"fields": wider}});
-            let patched = self.0.client.patch_table(&self.0.name, &table.etag, &patch).await;
+            let mut patch = self.key_patch(&table, &adopted)?;
+            if let Some(wider) = &adopted.fields {
+                if !self.0.options.may_widen {
+                    let names: Vec<_> = wanted.iter().map(|column| column.name.as_str()).collect();
+                    let names = names.join(", ");
+                    let reason = format!(
+                        "it lacks some of the columns {names}, and the service entry says `widen` `false`"
+                    );
+                    return Err(self.refused(reason));
+                }
+                patch.insert("schema".into(), json!({"fields": wider}));
+            }
+            if patch.is_empty() {
+                return Ok(adopted);
+            }
+            let changed: Vec<_> = patch.keys().cloned().collect();
+            let patched = self.0.client.patch_table(&self.0.name, &table.etag, &patch.into()).await;
             match patched.map_err(|source| self.failed("add columns to the table", source))? {
                 Patched::Done => {
-                    info!(table = self.0.name, columns = wider.len(), "the table was widened");
+                    info!(table = self.0.name, ?changed, "the table was widened");
                     return Ok(adopted);
                 }
                 Patched::Conflict => {} // By another process: what it added may be what is wanted.
@@ -139,6 +155,35 @@ impl BigQueryTable {
             self.doubt();
             self.refused(DELETED.into())
         })
+    }
+
+    /// What the table must get so that rows can change others; nothing where they do not.
+    fn key_patch(
+        &self,
+        table: &FoundTable,
+        adopted: &Adopted,
+    ) -> Result<Map<String, Json>, SinkError> {
+        let mut patch = Map::new();
+        let Some(changes) = &self.0.options.changes else { return Ok(patch) };
+        if adopted.schema.key.is_empty() {
+            return Ok(patch);
+        }
+        let name = self.0.client.options().table_name(&self.0.name);
+        let fields = adopted.fields.as_ref().unwrap_or(&table.schema.fields);
+        let may_change = self.0.options.may_widen;
+        let new = new_key((&name, fields), &adopted.schema, &table.key(), may_change);
+        let Some(new) = new.map_err(|error| self.refused(error.to_string()))? else {
+            return Ok(patch);
+        };
+        let key = json!({"primaryKey": {"columns": new.columns}});
+        patch.insert("tableConstraints".into(), key);
+        if !new.cluster_by.is_empty() {
+            patch.insert("clustering".into(), json!({"fields": new.cluster_by}));
+        }
+        if !changes.max_staleness.is_zero() && table.max_staleness.is_none() {
+            patch.insert("maxStaleness".into(), interval(changes.max_staleness).into());
+        }
+        Ok(patch)
     }
 
     /// Ends the streams of former owners, finds where the rows of the partition end, and makes its stream.

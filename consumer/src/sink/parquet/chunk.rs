@@ -193,7 +193,7 @@ mod tests {
             columns.push(column(&name("struct"), ColumnType::Struct(fields)));
             columns.push(column(&name("alone"), kind));
         }
-        TableSchema { version: 1, columns }
+        TableSchema { version: 1, columns, ..TableSchema::default() }
     }
 
     fn schema(table: &TableSchema) -> SchemaRef {

@@ -12,6 +12,7 @@ mod stage;
 
 mod warehouse;
 
+mod changes;
 mod deaths;
 mod faults;
 mod growth;

@@ -1,5 +1,6 @@
 //! The system with a double of BigQuery beside it, and what the double's log says about the streams.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
@@ -33,13 +34,19 @@ pub(crate) struct Warehouse {
 impl Warehouse {
     /// `None` without Kafka.
     pub(crate) fn start(test: &str, partitions: u32) -> Option<Self> {
+        Self::start_reading(test, partitions, &[])
+    }
+
+    /// The same with more words for the topic's entry.
+    pub(crate) fn start_reading(test: &str, partitions: u32, entry: &[&str]) -> Option<Self> {
         let stage = Stage::set(test)?;
         let bigquery = Arc::new(LocalBigQuery::start(stage.folder(), "warehouse").unwrap());
         let options = bigquery.consumer_options();
         let options = options.map(|(name, value)| format!("--consumer-option={name}={value}"));
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         let log = Log::follow(Arc::clone(&bigquery));
-        let crew = Crew::start_reading(stage, partitions, &options, &["--sink", "bigquery"]);
+        let entry = [&["--sink", "bigquery"], entry].concat();
+        let crew = Crew::start_reading(stage, partitions, &options, &entry);
         let plan = crew.system.plan();
         let followed = Followed { monitor: plan.topic("monitor"), events: plan.topic("events") };
         let follower = Follower::start(crew.stage.kafka(), followed).unwrap();
@@ -69,6 +76,23 @@ impl Warehouse {
         let fields = table["schema"]["fields"].as_array().into_iter().flatten();
         let names = fields.filter_map(|field| field["name"].as_str());
         names.filter(|name| !name.starts_with("kafka_")).map(str::to_owned).collect()
+    }
+
+    /// The rows of the topic's table as a query sees them: each as its columns' texts by their names.
+    pub(crate) fn rows(&self) -> Vec<BTreeMap<String, String>> {
+        let (tables, mut rows) = (self.bigquery.tables().unwrap(), Vec::new());
+        let table = tables.table_of(&self.crew.topic);
+        let known = self.bigquery.table(&table).unwrap().unwrap_or_default();
+        let fields = known["schema"]["fields"].as_array().into_iter().flatten();
+        let names: Vec<_> = fields.filter_map(|field| field["name"].as_str()).collect();
+        let cell =
+            |(name, cell): (&&str, &Value)| Some(((*name).into(), cell["v"].as_str()?.into()));
+        let visit = |_: &[_], row: &Value| {
+            let cells = row["f"].as_array().into_iter().flatten();
+            rows.push(names.iter().zip(cells).filter_map(cell).collect());
+        };
+        tables.read(&table, 0, visit).unwrap();
+        rows
     }
 
     /// Waits until a call was struck by a fault so often, in all.

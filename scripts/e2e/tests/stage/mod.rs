@@ -201,6 +201,19 @@ impl Stage {
         producer.flush(PATIENCE).unwrap();
     }
 
+    /// Sends records with their keys, each to the partition that stands before it; all are acknowledged.
+    pub(crate) fn send_keyed(&self, topic: &str, records: &[(i32, String, Option<String>)]) {
+        let producer = self.producer();
+        for (partition, key, value) in records {
+            let mut record = BaseRecord::<str, str>::to(topic).partition(*partition).key(key);
+            if let Some(value) = value {
+                record = record.payload(value);
+            }
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+    }
+
     /// Writes load on a thread; the handle gives the summary.
     pub(crate) fn load(&self, plan: LoadPlan) -> std::thread::JoinHandle<Summary> {
         let load = Load::new(&self.kafka, plan).unwrap();

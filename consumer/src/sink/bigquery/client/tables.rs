@@ -13,6 +13,7 @@ use url::Url;
 
 use super::call_error::{Call, CallError, Kind};
 use super::connect::Client;
+use crate::sink::bigquery::key::FoundKey;
 use crate::sink::bigquery::service_field::ServiceField;
 
 /// Of an error that is none in BigQuery's form.
@@ -20,6 +21,7 @@ const TEXT_CHARS_MAX: usize = 200;
 
 /// A table as the service has it, as far as a writer cares.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FoundTable {
     /// Changes with the table; an emulator may have none.
     #[serde(default)]
@@ -30,6 +32,44 @@ pub struct FoundTable {
     pub description: Option<String>,
     #[serde(default)]
     pub schema: Columns,
+    #[serde(default)]
+    table_constraints: Constraints,
+    #[serde(default)]
+    clustering: Option<Json>,
+    #[serde(default)]
+    pub max_staleness: Option<String>,
+    /// Without those that were stored a short while ago.
+    #[serde(default)]
+    num_rows: Option<Json>,
+    /// Where those are.
+    #[serde(default)]
+    streaming_buffer: Option<Json>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Constraints {
+    #[serde(default)]
+    primary_key: PrimaryKey,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+struct PrimaryKey {
+    #[serde(default)]
+    columns: Vec<String>,
+}
+
+impl FoundTable {
+    /// What it has of what rows need that change others.
+    pub fn key(&self) -> FoundKey {
+        let is_zero = |count: &Json| count == "0" || count == 0;
+        FoundKey {
+            columns: self.table_constraints.primary_key.columns.clone(),
+            has_rows: self.num_rows.as_ref().is_some_and(|count| !is_zero(count))
+                || self.streaming_buffer.is_some(),
+            is_clustered: self.clustering.is_some(),
+        }
+    }
 }
 
 /// The columns of a table, with all that the service says of them.

@@ -4,7 +4,7 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 
 use super::numbered;
-use crate::sink::bigquery::frame_columns::frame_kinds;
+use crate::sink::bigquery::frame_columns::{change_kinds, frame_kinds};
 use crate::sink::bigquery::service_field::{ELEMENT, KEY, VALUE, is_wrapped};
 use crate::table::schema::{Column, ColumnType, TableSchema};
 
@@ -12,8 +12,8 @@ use crate::table::schema::{Column, ColumnType, TableSchema};
 ///
 /// A field keeps its number in all later versions of the schema.
 pub fn descriptor(schema: &TableSchema) -> DescriptorProto {
-    let ours = frame_kinds();
-    message("Row", numbered(&ours, &schema.columns))
+    let (ours, changes) = (frame_kinds(), change_kinds(schema));
+    message("Row", numbered(&ours, &schema.columns, &changes))
 }
 
 fn message<'a>(name: &str, columns: impl Iterator<Item = (u32, &'a Column)>) -> DescriptorProto {

@@ -19,22 +19,25 @@ mod wire;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 
-use super::frame_columns::frame_kinds;
+use super::frame_columns::{change_kinds, frame_kinds};
 use crate::table::schema::{Column, TableSchema};
 use reader::Message;
 use rows::{EncodedRows, ROW_BYTES_MAX, RowsBuilder};
 
 /// The number of the first column's field; the `kafka_*` columns stand before it.
 pub(super) const FIRST_COLUMN: u32 = 10;
+/// The number of the first field that says what a row does; a table never has so many columns, and those from
+/// 19,000 to 19,999 are protobuf's own.
+const FIRST_CHANGE: u32 = 20_000;
 
-/// What became of a batch: each of its rows is one or the other.
+/// What became of a batch: each of its records is one or the other.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     pub rows: EncodedRows,
     pub misfits: Vec<Misfit>,
 }
 
-/// A row of which something would be lost.
+/// A record of whose rows something would be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
     /// Which row of the batch it is.
@@ -60,8 +63,8 @@ pub enum EncodeError {
 ///
 /// A list that is NULL becomes an empty one, since the service has no other.
 pub fn encode(batch: &RecordBatch, schema: &TableSchema) -> Result<Encoded, EncodeError> {
-    let ours = frame_kinds();
-    let fields = numbered(&ours, &schema.columns);
+    let (ours, changes) = (frame_kinds(), change_kinds(schema));
+    let fields = numbered(&ours, &schema.columns, &changes);
     let message = Message::of_batch(batch, fields)?;
     let offsets = batch.column_by_name("kafka_offset").ok_or(EncodeError::NoOffsets)?;
     let offsets = offsets.as_primitive_opt::<Int64Type>().ok_or(EncodeError::NoOffsets)?;
@@ -77,10 +80,16 @@ pub fn encode(batch: &RecordBatch, schema: &TableSchema) -> Result<Encoded, Enco
             Ok(()) => None,
         };
         match text {
+            // A record may take two rows: it has both or none.
+            None if misfits.last().is_some_and(|misfit: &Misfit| misfit.offset == offset) => {
+                rows.drop_last();
+            }
             None => rows.keep(offset),
             Some(text) => {
-                rows.drop_last();
-                misfits.push(Misfit { row, offset, text });
+                rows.drop_all_of(offset);
+                if misfits.last().is_none_or(|misfit| misfit.offset != offset) {
+                    misfits.push(Misfit { row, offset, text });
+                }
             }
         }
     }
@@ -95,6 +104,8 @@ fn too_large(bytes: usize) -> String {
 fn numbered<'a>(
     ours: &'a [Column],
     columns: &'a [Column],
+    changes: &'a [Column],
 ) -> impl Iterator<Item = (u32, &'a Column)> {
-    (1..).zip(ours).chain((FIRST_COLUMN..).zip(columns))
+    let records = (FIRST_COLUMN..).zip(columns);
+    (1..).zip(ours).chain(records).chain((FIRST_CHANGE..).zip(changes))
 }

@@ -155,6 +155,15 @@ impl RowsBuilder {
         self.bytes.truncate(self.index.ends.last().copied().unwrap_or(0));
     }
 
+    /// Forgets that, and the rows of the offset that were kept.
+    pub(super) fn drop_all_of(&mut self, offset: u64) {
+        while self.index.offsets.last() == Some(&offset) {
+            self.index.offsets.pop();
+            self.index.ends.pop();
+        }
+        self.drop_last();
+    }
+
     pub(super) fn finish(mut self) -> EncodedRows {
         self.bytes.shrink_to_fit();
         self.index.offsets.shrink_to_fit();
