@@ -1,7 +1,7 @@
 //! A table that shows the present state of a source, while consumers are killed and the source repeats itself.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::scope;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Database {
 
     /// Changes rows, and tells of each change, until `end` says that it is enough.
     fn run(&mut self, stage: &Stage, topic: &str, end: &Receiver<()>) {
-        while end.recv_timeout(EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+        while end.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
             let from = self.written.len();
             (0..TOGETHER).for_each(|_| self.change());
             let mut records = self.written[from..].to_vec();
@@ -119,7 +119,8 @@ fn the_table_is_what_the_source_has_in_the_end() {
     let (end, is_over) = channel();
     scope(|scope| {
         let (stage, topic) = (&warehouse.crew.stage, &warehouse.crew.topic);
-        let writer = scope.spawn(|| database.run(stage, topic, &is_over));
+        let writes = &mut database;
+        let writer = scope.spawn(move || writes.run(stage, topic, &is_over));
         for _ in 0..KILLS {
             warehouse.inflict(&json!([
                 fault("AppendRows", 3, json!("lose")),
