@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use common::identity::TableId;
-use common::messages::entry::{Delivery, TableOptions};
+use common::messages::entry::{Delivery, EntryOptions, TableOptions};
 use common::position::Position;
+use prost_types::DescriptorProto;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 
 use super::client::{Asked, CallError, Client, Kind, Patched};
 use super::columns::{Adopted, adopt};
+use super::encode::descriptor::descriptor;
 use super::fencing::{End, Fencing, Step};
 use super::token::{Stream, Token};
 use super::writer::BigQueryWriter;
@@ -34,6 +36,8 @@ struct Shared {
     name: String,
     id: TableId,
     options: TableOptions,
+    /// Rows carry the records' headers.
+    has_headers: bool,
     /// The columns that records of this process needed so far.
     schema: RwLock<Arc<TableSchema>>,
     /// One partition at a time changes the table.
@@ -41,9 +45,10 @@ struct Shared {
 }
 
 impl BigQueryTable {
-    pub(super) fn new(client: Client, name: String, id: TableId, options: TableOptions) -> Self {
+    pub(super) fn new(client: Client, name: String, id: TableId, options: EntryOptions) -> Self {
         let (schema, widening) = (RwLock::default(), Mutex::default());
-        Self(Arc::new(Shared { client, name, id, options, schema, widening }))
+        let (options, has_headers) = (options.table, options.format.has_headers);
+        Self(Arc::new(Shared { client, name, id, options, has_headers, schema, widening }))
     }
 
     pub fn id(&self) -> TableId {
@@ -52,6 +57,11 @@ impl BigQueryTable {
 
     pub fn schema(&self) -> Arc<TableSchema> {
         Arc::clone(&self.0.schema.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How rows of that schema are to be read.
+    pub(super) fn descriptor(&self, schema: &TableSchema) -> DescriptorProto {
+        descriptor(schema, self.0.has_headers)
     }
 
     pub(super) fn client(&self) -> &Client {

@@ -13,7 +13,6 @@ use prost::Message as _;
 
 use super::appends::{Appends, Judged, Piece};
 use super::client::{Append, Call, CallError, Kind, Verdict};
-use super::encode::descriptor::descriptor;
 use super::encode::rows::{EncodedRows, request_rows_bytes_max};
 use super::table::BigQueryTable;
 use super::token::Stream;
@@ -68,7 +67,7 @@ impl BigQueryWriter {
         if self.appends.is_empty() {
             let rows = batch.rows.iter().filter_map(Packed::encoded);
             let rows: Vec<_> = rows.map(|rows| rows.skip_to(self.end.offset)).collect();
-            let schema_bytes = descriptor(&batch.schema).encoded_len();
+            let schema_bytes = self.table.descriptor(&batch.schema).encoded_len();
             self.appends.begin(&rows, request_rows_bytes_max(schema_bytes));
         }
         let (rows, bytes) = self.append_all(batch).await?;
@@ -134,7 +133,7 @@ impl BigQueryWriter {
     fn connect(&mut self, batch: &SealedBatch) -> Connection {
         self.appends.reconnected();
         let append = self.table.client().append(self.stream.name());
-        let proto_descriptor = Some(descriptor(&batch.schema));
+        let proto_descriptor = Some(self.table.descriptor(&batch.schema));
         let (version, schema) = (batch.schema.version, Some(ProtoSchema { proto_descriptor }));
         Connection { append, version, schema }
     }
