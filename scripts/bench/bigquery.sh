@@ -65,7 +65,6 @@ check_programs "$consumer" "$e2e" "$bigquery_double"
 case ,$deliveries, in *,,* | *[!a-z_,]*) refuse "--deliveries is a list such as exactly_once,at_least_once, not '$deliveries'" ;; esac
 command -v python3 >/dev/null || die "'python3' is needed. Debian: apt-get install python3-venv"
 prepare
-json=${json:+$(realpath -s "$json")}
 
 # The targets: 30 MB of Avro per CPU second, 100 MB/s encoded by one thread.
 encode_alone() {
