@@ -19,6 +19,7 @@ At the end every record is verified and a report printed: docs/chaos.md says wha
   --kills N          how many faults; from 22 on (27 with bigquery) there is one of each kind
                                                                            (default: 22)
   --crash-points     instead: one process dies at each place before and after a message, a write, a commit
+  --sink-faults      instead: each fault of the sink, a consumer that is frozen, and one that dies at each such place
   --seed N           equal seeds give equal faults                          (default: 1)
   --seconds N        spread the faults over N seconds, so that they overlap
                      (default: each waits until the one before is recovered from, 15 s or so for each)
@@ -46,7 +47,7 @@ read_options() {
     shift
     case $option in
       -h | --help) usage; exit 0 ;;
-      --crash-points) options+=("$option"); continue ;;
+      --crash-points | --sink-faults) options+=("$option"); continue ;;
       --*=*) value=${option#*=} option=${option%%=*} ;;
       --*) value=${1-}; [ $# -eq 0 ] || shift ;;
       *) refuse "unknown argument '$option'" ;;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the path of a Python interpreter that has the packages of scripts/requirements.txt (with `tools`, of
-# scripts/requirements-tools.txt; with `emulator`, of scripts/bigquery/requirements.txt), after making its environment in the
-# cache when it is not there yet:
+# scripts/requirements-tools.txt; with `emulator`, of scripts/bigquery/requirements.txt; with `bench`, of
+# scripts/bench/requirements.txt), after making its environment in the cache when it is not there yet:
 #   "$(scripts/python.sh)" -c 'import duckdb; print(duckdb.__version__)'
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -13,9 +13,10 @@ die() { say "$@"; exit 1; }
 case ${1:-} in
   '') name=readers requirements=$root/scripts/requirements.txt ;;
   tools) name=tools requirements=$root/scripts/requirements-tools.txt ;;
+  bench) name=bench requirements=$root/scripts/bench/requirements.txt ;;
   emulator) name=emulator requirements=$root/scripts/bigquery/requirements.txt ;;
   -h | --help) sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"; exit 0 ;;
-  *) say "unknown argument '$1': there are only 'tools' and 'emulator'"; exit 2 ;;
+  *) say "unknown argument '$1': there are only 'tools', 'bench' and 'emulator'"; exit 2 ;;
 esac
 
 # A changed list of packages is a new environment.

@@ -12,8 +12,8 @@ usage() {
 Runs every check and test of the repository.
 
   scripts/test.sh             format, lints, shell scripts, licences; unit, property, simulation and document tests;
-                              then the tests on real Apache Kafka, an S3 server and a real Kubernetes API server, which are
-                              started and stopped for them; then a short run of every fuzz target
+                              then the tests on real Apache Kafka, an S3 server, an emulator of BigQuery and a real Kubernetes
+                              API server, which are started and stopped for them; then a short run of every fuzz target
   scripts/test.sh --quick     leaves out what needs one of these and the fuzz targets, and counts them as skipped
   scripts/test.sh FILTER      only the tests with FILTER in their name, or those of the integration test that is called
                               FILTER (a file or folder in tests/); what one of them needs is started for it
@@ -62,6 +62,7 @@ finish() {
   stop_marked
   [ ! -d "$work/kubernetes" ] || KUBE_RUN=$work/kubernetes scripts/kubernetes.sh down >/dev/null 2>&1 || true
   [ ! -d "$work/object-store" ] || OBJECT_STORE_RUN=$work/object-store scripts/object-store.sh down >/dev/null 2>&1 || true
+  [ ! -d "$work/bigquery" ] || BIGQUERY_RUN=$work/bigquery scripts/bigquery.sh down >/dev/null 2>&1 || true
   [ ! -d "$work/kafka" ] || KAFKA_RUN=$work/kafka scripts/kafka.sh down >/dev/null 2>&1 || true
   # After a failure the brokers' logs stay, without the data.
   if [ "$failed" = 0 ] && [ "$status" = 0 ]; then rm -rf "$work"; else rm -rf "$work"/kafka/node*/data "$work"/kubernetes/etcd "$work"/object-store/data; fi
@@ -120,9 +121,9 @@ run_tests() {
 # How many tests a command would run.
 count_tests() { "$@" -- --list 2>/dev/null | grep -c ': test$' || true; }
 
-# Integration tests that need Kafka are called kafka_*, those that need Kubernetes or an S3 server (and perhaps Kafka)
-# kubernetes_* and s3_*.
-# test_targets quick|kafka|s3|kubernetes -> arguments for cargo
+# Integration tests that need Kafka are called kafka_*, those that need Kubernetes, an S3 server or the emulator of BigQuery (and
+# perhaps Kafka) kubernetes_*, s3_* and emulator_*.
+# test_targets quick|kafka|s3|emulator|kubernetes -> arguments for cargo
 test_targets() {
   local file name kind
   for file in {*,scripts/bigquery,scripts/e2e}/tests/*.rs {*,scripts/bigquery,scripts/e2e}/tests/*/main.rs; do
@@ -130,7 +131,7 @@ test_targets() {
     name=${file%/main.rs}
     name=${name##*/}
     name=${name%.rs}
-    case $name in kafka_*) kind=kafka ;; kubernetes_*) kind=kubernetes ;; s3_*) kind=s3 ;; *) kind=quick ;; esac
+    case $name in kafka_*) kind=kafka ;; kubernetes_*) kind=kubernetes ;; s3_*) kind=s3 ;; emulator_*) kind=emulator ;; *) kind=quick ;; esac
     [ "$kind" != "$1" ] || echo "$name"
   done | sort -u | sed 's/^/--test\n/'
 }
@@ -185,7 +186,7 @@ offer_python() {
   fi
 }
 
-# select_tests quick|kafka|s3|kubernetes: sets `selection`, the arguments for cargo; fails when there is nothing to select. A filter that
+# select_tests quick|kafka|s3|emulator|kubernetes: sets `selection`, the arguments for cargo; fails when there is nothing to select. A filter that
 # is the name of an integration test selects that one.
 select_tests() {
   local targets kind
@@ -195,7 +196,7 @@ select_tests() {
   if [ -n "$filter" ] && [[ " ${targets[*]} " == *" --test $filter "* ]]; then selection=(--test "$filter"); return; fi
   [ "${#targets[@]}" -gt 0 ] || return 1
   [ -n "$filter" ] || return 0
-  for kind in quick kafka s3 kubernetes; do
+  for kind in quick kafka s3 emulator kubernetes; do
     ! test_targets $kind | grep -xF -- "$filter" >/dev/null || return 1
   done
 }
@@ -209,9 +210,16 @@ quick_tests() {
   run_tests "examples in the documentation" cargo test "${locked[@]}" --workspace --no-fail-fast --doc ${filter:+"$filter"}
 }
 
-# real_tests kafka|s3|kubernetes NAME: the tests that need what is real, with that started for them
+# judge_emulator REST=URL GRPC=URL: Google's clients find it as wrong as is known, so that what it does prove is worth something
+judge_emulator() {
+  [ -n "${STOWAGE_PYTHON:-}" ] || return 0
+  check "Google's clients judge the emulator" "$STOWAGE_PYTHON" scripts/bigquery/conformance.py --rest "${1#*=}" --grpc "${2#*=http://}" \
+    --allow scripts/bigquery/known.txt
+}
+
+# real_tests kafka|s3|emulator|kubernetes NAME: the tests that need what is real, with that started for them
 real_tests() {
-  local kind=$1 name=$2 selection command expected server kubeconfig='' s3=''
+  local kind=$1 name=$2 selection command expected server kubeconfig='' s3='' bigquery=()
   select_tests "$kind" || return 0
   command=(cargo test "${locked[@]}" --workspace --no-fail-fast "${selection[@]}")
   expected=$(count_tests "${command[@]}")
@@ -229,8 +237,14 @@ real_tests() {
     say "S3 server"
     s3=$(OBJECT_STORE_RUN=$work/object-store OBJECT_STORE_PORT=auto scripts/object-store.sh up) || { fail "$name: the S3 server did not start"; return; }
   fi
+  if [ "$kind" = emulator ]; then
+    say "emulator of BigQuery"
+    mapfile -t bigquery < <(BIGQUERY_RUN=$work/bigquery BIGQUERY_PORT=auto scripts/bigquery.sh up)
+    [ "${#bigquery[@]}" = 2 ] || { fail "$name: the emulator did not start"; return; }
+    judge_emulator "${bigquery[@]}"
+  fi
   # They start many processes each: two at a time.
-  run_tests "$name" env -u KAFKA_RUN -u KAFKA_PORT "$server" "STOWAGE_TEST_KAFKA=${server#*=}" ${kubeconfig:+"STOWAGE_TEST_KUBERNETES=${kubeconfig#*=}"} ${s3:+"$s3"} \
+  run_tests "$name" env -u KAFKA_RUN -u KAFKA_PORT "$server" "STOWAGE_TEST_KAFKA=${server#*=}" ${kubeconfig:+"STOWAGE_TEST_KUBERNETES=${kubeconfig#*=}"} ${s3:+"$s3"} "${bigquery[@]}" \
     "${command[@]}" -- --test-threads=2
 }
 
@@ -273,6 +287,7 @@ main() {
   quick_tests
   real_tests kafka "tests on real Kafka"
   real_tests s3 "tests on an S3 server"
+  real_tests emulator "tests on an emulator of BigQuery"
   real_tests kubernetes "tests on real Kubernetes"
   images
   fuzz_targets

@@ -3,8 +3,11 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/scripts/bench
+me=consumer
 # shellcheck source=scripts/supervise.sh
 . "$root/scripts/supervise.sh"
+# shellcheck source=scripts/bench/stage.sh
+. "$here/stage.sh"
 
 usage() {
   cat <<'HELP'
@@ -17,13 +20,11 @@ over the same topics; prints medians, ranges and ratios as tables. docs/performa
   --rounds N            rounds                                           (default: 3)
   --records N           records in each topic, of all topics in --spread (default: 2000000)
   --without-connect     leave Kafka Connect out
-  --bigquery            Avro into a double of BigQuery, too, whose own cost is not counted
   --json FILE           write every single result
   --svg FILE            with --spread: write a drawing                   (default: docs/performance.svg)
   --fresh               fill the topics again
   --consumer PROGRAM    a consumer that is built                         (default: cargo builds one with --release)
   --e2e PROGRAM         an e2e that is built, which fills topics         (default: the same)
-  --double PROGRAM      with --bigquery: a bigquery-double that is built (default: the same)
   --librdkafka FOLDER   with --consumer: librdkafka.a and rdkafka.h that it was built with
                         (default: the newest rdkafka-sys beside the program, build/rdkafka-sys-*/out/src)
 
@@ -36,20 +37,14 @@ Exit status: 0 done, 1 failed, 2 bad input, 130 and 143 ended by a signal.
 HELP
 }
 
-say() { printf 'bench: %s\n' "$*" >&2; }
-die() { say "$@"; exit 1; }
-refuse() { say "$@"; say "see: scripts/bench/consumer.sh --help"; exit 2; }
-is_count() { case $1 in '' | 0* | *[!0-9]* | ??????????*) return 1 ;; esac; }
-
-rounds=3 records=2000000 spread=0 connect=1 fresh=0 bigquery=0 json='' svg='' consumer='' e2e='' double='' librdkafka=''
+rounds=3 records=2000000 spread=0 connect=1 fresh=0 json='' svg='' consumer='' e2e='' librdkafka=''
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --spread) spread=1; shift; continue ;;
     --without-connect) connect=0; shift; continue ;;
     --fresh) fresh=1; shift; continue ;;
-    --bigquery) bigquery=1; shift; continue ;;
-    --rounds | --records | --json | --svg | --consumer | --e2e | --double | --librdkafka)
+    --rounds | --records | --json | --svg | --consumer | --e2e | --librdkafka)
       { [ $# -gt 1 ] && [ -n "$2" ]; } || refuse "'$1' needs a value" ;;
     *) refuse "unknown option '$1'" ;;
   esac
@@ -60,54 +55,29 @@ while [ $# -gt 0 ]; do
     --svg) svg=$2 ;;
     --consumer) consumer=$2 ;;
     --e2e) e2e=$2 ;;
-    --double) double=$2 ;;
     --librdkafka) librdkafka=$2 ;;
   esac
   shift 2
 done
-{ is_count "$rounds" && [ "$rounds" -le 100 ]; } || refuse "--rounds is a number from 1 to 100, not '$rounds'"
-{ is_count "$records" && [ "$records" -ge 1000 ] && [ "$records" -le 50000000 ]; } ||
-  refuse "--records is a number from 1000 to 50000000, not '$records'"
+check_counts
 [ "$spread" = 1 ] || [ -z "$svg" ] || refuse "--svg belongs to --spread"
-[ "$bigquery" = 1 ] || [ -z "$double" ] || refuse "--double belongs to --bigquery"
 [ -n "$consumer" ] || [ -z "$librdkafka" ] || refuse "--librdkafka belongs to --consumer"
-for file in "$json" "$svg"; do
-  [ -z "$file" ] || [ -d "$(dirname "$file")" ] || refuse "there is no folder $(dirname "$file") to write '$file' into"
-done
-for program in "$consumer" "$e2e" "$double"; do
-  [ -z "$program" ] || { [ -f "$program" ] && [ -x "$program" ]; } || refuse "'$program' is not a program"
-done
+check_files "$json" "$svg"
+check_programs "$consumer" "$e2e"
 [ -z "$librdkafka" ] || { [ -f "$librdkafka/librdkafka.a" ] && [ -f "$librdkafka/rdkafka.h" ]; } ||
   refuse "'$librdkafka' holds no librdkafka.a and rdkafka.h"
-[ "$(uname -s)" = Linux ] || die "this script needs Linux: it reads memory and processor time from /proc"
-[ -z "${KAFKA_BOOTSTRAP_SERVERS:-}" ] || refuse "KAFKA_BOOTSTRAP_SERVERS is set, and this script measures on a Kafka of its own: unset it"
 for tool in cc python3; do command -v "$tool" >/dev/null || die "'$tool' is needed. Debian: apt-get install gcc python3 libssl-dev zlib1g-dev"; done
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || die "Python 3.10 or newer is needed"
-
-run=${BENCH_RUN:-$root/.stowage/bench}
-case $run in /*) ;; *) run=$PWD/$run ;; esac
-cache=${STOWAGE_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or STOWAGE_CACHE}/.cache}/stowage}/connect
-work=$run/work
-mkdir -p "$run/filled" "$cache" 2>/dev/null || die "the folders $run and $cache cannot be made; set BENCH_RUN and STOWAGE_CACHE"
-exec 8>"$run/lock"
-flock -n 8 || die "another run uses $run; wait for it, or set BENCH_RUN"
-case ${CARGO_TARGET_DIR:-} in '' | /*) ;; *) export CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
+prepare
+cache=${STOWAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stowage}/connect
+mkdir -p "$cache" 2>/dev/null || die "the folder $cache cannot be made; set STOWAGE_CACHE"
 
 # Builds what was not given. Cargo says where it built the very librdkafka that the consumer holds.
 build() {
-  local target
-  if [ -z "$consumer" ] || [ -z "$e2e" ] || { [ "$bigquery" = 1 ] && [ -z "$double" ]; }; then
-    say "building with --release, which takes many minutes the first time"
-    (cd "$root" && cargo build --release --workspace --bin consumer --bin e2e --bin bigquery-double --message-format=json-render-diagnostics) >"$run/build.json" ||
-      die "the programs could not be built"
-    target=$(sed -n 's/.*"executable":"\([^"]*\)\/e2e".*/\1/p' "$run/build.json")
-    e2e=${e2e:-$target/e2e}
-    double=${double:-$target/bigquery-double}
-    if [ -z "$consumer" ]; then
-      consumer=$target/consumer
-      librdkafka=$(built_in rdkafka-sys)/src
-      zstd=$(built_in zstd-sys)
-    fi
+  local given=$consumer
+  build_release consumer e2e
+  if [ -z "$given" ]; then
+    librdkafka=$(built_in rdkafka-sys)/src
+    zstd=$(built_in zstd-sys)
   fi
   if [ -z "$librdkafka" ]; then
     librdkafka=$(newest "$(dirname "$consumer")"/build/rdkafka-sys-*/out/src)
@@ -117,35 +87,6 @@ build() {
   [ -f "${zstd:-}/libzstd.a" ] || die "there is no libzstd.a in ${librdkafka%/rdkafka-sys-*}/zstd-sys-*/out, which librdkafka needs"
   cc -O2 -Wall -Wextra -isystem "$librdkafka" "$here/bare.c" "$librdkafka/librdkafka.a" "$zstd/libzstd.a" \
     -lz -lssl -lcrypto -lm -ldl -lpthread -o "$run/bare" || die "bare.c could not be compiled. Debian: apt-get install gcc libssl-dev zlib1g-dev"
-}
-
-built_in() { sed -n "s/.*\"build-script-executed\".*[#/]$1[@#].*\"out_dir\":\"\([^\"]*\)\".*/\1/p" "$run/build.json" | tail -n 1; }
-newest() { local found; found=$(ls -td "$@" 2>/dev/null || true); echo "${found%%$'\n'*}"; }
-
-kafka() { env KAFKA_RUN="$run/kafka" KAFKA_PORT=auto KAFKA_HEAP="${BENCH_HEAP:-1g}" KAFKA_JVM=-XX:+UseG1GC KAFKA_SPACE_MB="$1" "$root/scripts/kafka.sh" "${@:2}" 8>&-; }
-
-finish() {
-  local status=$?
-  trap - EXIT
-  trap '' INT TERM HUP
-  [ -z "${mark:-}" ] || stop_marked
-  kafka 0 down >/dev/null 2>&1 || true
-  # What a failed run left behind says why.
-  if [ "$status" = 0 ]; then rm -rf "$work"; fi
-  exit "$status"
-}
-
-topics() { kafka 0 tool TopicCommand "$@"; }
-
-# fill TOPIC PARTITIONS RECORDS FORMAT: once; what was broken off begins anew.
-fill() {
-  local topic=$1
-  [ ! -f "$run/filled/$topic" ] || return 0
-  case " $present " in *" $topic "*) topics --delete --topic "$topic" >/dev/null ;; esac
-  say "filling $topic: $3 records, $2 partitions"
-  "$e2e" preload --kafka-bootstrap-servers "$servers" --topic "$topic" --partitions "$2" --records "$3" --format "$4" \
-    >"$run/preload.log" 2>&1 || die "that failed: $(tail -n 3 "$run/preload.log")"
-  touch "$run/filled/$topic"
 }
 
 # The jars of the sinks, once per version, all or nothing.
@@ -166,12 +107,8 @@ fetch_plugins() {
 }
 
 measure() {
-  mark_children bench
-  env TMPDIR="$work" PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1 CONNECT_PLUGINS="$plugins" \
-    python3 -m measure --bootstrap "$servers" --bare "$run/bare" --consumer "$consumer" --work "$work" \
-    --schema "$root/scripts/e2e/src/load/order.avsc" --rounds "$rounds" ${json:+--json "$json"} "$@" 8>&- </dev/null &
-  apart=$!
-  wait "$apart"
+  export CONNECT_PLUGINS=$plugins
+  measure_with --bare "$run/bare" "$@"
 }
 
 compare() {
@@ -182,7 +119,6 @@ compare() {
     case " $present " in *" control-iceberg "*) ;; *) topics --create --topic control-iceberg --partitions 1 >/dev/null ;; esac
     asked=(--connect)
   fi
-  [ "$bigquery" = 0 ] || asked+=(--double "$double")
   measure --json-topic "orders-json-$records" --avro-topic "orders-avro-$records" "${asked[@]}"
 }
 
@@ -209,17 +145,6 @@ spread() {
 
 build
 [ "$connect" = 0 ] || [ "$spread" = 1 ] || fetch_plugins
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-rm -rf "$work"
-mkdir -p "$work"
-if [ "$fresh" = 1 ]; then
-  kafka 0 down --wipe
-  rm -f "$run"/filled/*
-fi
 # A kilobyte and more for each record: JSON and Avro, and one sink's output at a time.
-servers=$(kafka $((1024 + records * (1 + spread) / 1000)) up)
-servers=${servers#*=}
-present=$(topics --list | paste -sd ' ')
+set_stage $((1024 + records * (1 + spread) / 1000))
 if [ "$spread" = 1 ]; then spread; else compare; fi

@@ -220,7 +220,10 @@ async fn tables_without_the_key_are_refused() {
             let shared = &scene.double.shared;
             let name = bigquery_double::names::TableName::new("p", "d", "t");
             let rows = serde_json::from_value(rows).unwrap();
-            shared.world().warehouse.insert_all(&name, rows, shared.now()).unwrap();
+            let now = shared.now();
+            let mut world = shared.world();
+            let moment = world.moment(now);
+            world.warehouse.insert_all(&name, rows, moment).unwrap();
         }
         let process = Process::start(&scene, 1, options).await;
         let (records, _) = history(1);

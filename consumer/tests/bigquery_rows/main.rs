@@ -37,6 +37,11 @@ pub(crate) fn double_columns(fields: &[ServiceField]) -> Vec<double::Column> {
     columns
 }
 
+/// Whether they are those of an entry that asks for headers.
+pub(crate) fn has_headers(fields: &[ServiceField]) -> bool {
+    fields.iter().any(|field| field.name == "kafka_headers")
+}
+
 /// Each row as the service prints it, with its offset.
 pub(crate) fn read(
     rows: &EncodedRows,
@@ -44,7 +49,7 @@ pub(crate) fn read(
     fields: &[ServiceField],
 ) -> Vec<(u64, Json)> {
     let columns = Arc::new(double_columns(fields));
-    let message = compile(&descriptor(schema)).unwrap();
+    let message = compile(&descriptor(schema, has_headers(fields))).unwrap();
     assert_eq!(check_fit(&message, &columns, false), Ok(()));
     let missing = Missing::default();
     let format = Format::Encoded { message, columns: Arc::clone(&columns), missing };

@@ -10,13 +10,13 @@ use consumer::decode::{Decoded, Decoder, Rows};
 use consumer::record::RawRecord;
 use consumer::sink::bigquery::columns::adopt;
 use consumer::sink::bigquery::encode::encode;
-use consumer::sink::bigquery::frame_columns::frame_columns;
+use consumer::sink::bigquery::frame_columns::{frame_columns, new_columns};
 use consumer::sink::bigquery::service_field::ServiceField;
 use consumer::table::schema::TableSchema;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::read;
+use crate::{has_headers, read};
 
 fn decoder(options: &[(&str, &str)]) -> Decoder {
     let options = options.iter().map(|(name, value)| (String::from(*name), String::from(*value)));
@@ -61,7 +61,8 @@ fn stored(texts: &[&str], service: &mut Vec<ServiceField>) -> Vec<Json> {
     };
     let records: Vec<_> = (0..).zip(texts).map(record).collect();
     let mut schema = TableSchema::default();
-    let decoder = decoder(&[("headers", "true")]);
+    let headers = has_headers(service).to_string();
+    let decoder = decoder(&[("headers", &headers)]);
     let rows = rows(&decoder, &records, (&mut schema, service));
     let encoded = encode(&rows.batch, &schema).unwrap();
     assert_eq!(encoded.misfits, []);
@@ -93,6 +94,15 @@ fn records_are_rows_of_a_new_table() {
     assert_eq!(found[1]["at"], Json::Null);
     let lists = json!([{"element": [2, 3]}, {"element": []}]);
     assert_eq!(found[2]["at"], json!({"x": null, "X_2": null, "y": lists}));
+}
+
+/// Without headers, rows fill a table that has no column for them, and say nothing of one.
+#[test]
+fn rows_without_headers_fill_a_table_without_a_column_for_them() {
+    let mut service = new_columns(false);
+    let found = stored(&[r#"{"id": 1}"#], &mut service);
+    assert_eq!((&found[0]["id"], found[0].get("kafka_headers")), (&json!(1), None));
+    assert!(!has_headers(&service));
 }
 
 /// Columns that people made keep their type: what fits is filled, what does not stays text.

@@ -1,4 +1,4 @@
-"""python -m measure: rounds of measurements on topics that consumer.sh has filled."""
+"""python -m measure: rounds of measurements on topics that consumer.sh or bigquery.sh has filled."""
 
 import argparse
 import json
@@ -21,7 +21,6 @@ BARE, BARE_BOUNDED = "librdkafka, its own settings", "librdkafka, the consumer's
 POLL, BYTES, JSON = "poll loop", "consumer: bytes, discarded", "consumer: JSON, discarded"
 PARQUET, SNAPPY = "consumer: JSON to Parquet", "consumer: JSON to Parquet, Snappy"
 AVRO, AVRO_SNAPPY = "consumer: Avro to Parquet", "consumer: Avro to Parquet, Snappy"
-ONCE, AT_LEAST_ONCE = "consumer: Avro to BigQuery, exactly once", "consumer: Avro to BigQuery, at least once"
 FILE, FILE_JSON = "Connect: text to a file", "Connect: JSON to a file"
 ICEBERG, TUNED = "Connect: JSON to Parquet (Iceberg)", "Connect: the same, larger fetches"
 
@@ -39,6 +38,9 @@ SINKS = {
     ),
 }
 
+# What Google's client can do as well.
+GOOGLE_DELIVERIES = ("exactly_once", "at_least_once")
+
 PAIRS = [
     (POLL, BARE),
     (POLL, BARE_BOUNDED),
@@ -52,15 +54,13 @@ PAIRS = [
     (SNAPPY, ICEBERG),
     (AVRO, ICEBERG),
     (AVRO, PARQUET),
-    (ONCE, AVRO),
-    (ONCE, AT_LEAST_ONCE),
 ]
 
 
 def main() -> int:
     args = arguments()
     try:
-        found = spread(args) if args.spread else compare(args)
+        found = spread(args) if args.spread else into_bigquery(args) if args.double else compare(args)
     except Failed as error:
         print(f"measure: {error}", file=sys.stderr)
         return 1
@@ -73,13 +73,16 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="measure", description=__doc__)
     parser.add_argument("--bootstrap", required=True)
-    for name in ("bare", "consumer", "schema", "work"):
+    parser.add_argument("--bare", type=Path)
+    for name in ("consumer", "schema", "work"):
         parser.add_argument(f"--{name}", required=True, type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json-topic")
     parser.add_argument("--avro-topic")
     parser.add_argument("--connect", action="store_true")
     parser.add_argument("--double", type=Path)
+    parser.add_argument("--google-python", type=Path)
+    parser.add_argument("--deliveries", type=lambda text: text.split(","), default=[])
     parser.add_argument("--spread", action="append", metavar="AXIS:COUNT:TOPIC,...")
     parser.add_argument("--svg", type=Path)
     parser.add_argument("--json", type=Path)
@@ -106,10 +109,6 @@ def compare(args: argparse.Namespace) -> Rounds:
         AVRO: lambda: run.bench(avro, *run.avro(), "--compression", "zstd"),
         AVRO_SNAPPY: lambda: run.bench(avro, *run.avro(), "--compression", "snappy"),
     }
-    if args.double:
-        for what, delivery in ((ONCE, "exactly_once"), (AT_LEAST_ONCE, "at_least_once")):
-            flags = [*run.avro(), "--format-option", f"delivery={delivery}"]
-            measurements[what] = partial(bigquery.measure, run, args.double, avro, flags)
     if args.connect:
         total = connect.Total(warm.records, warm.bytes)
         for what, sink in SINKS.items():
@@ -121,6 +120,34 @@ def compare(args: argparse.Namespace) -> Rounds:
         for result in rounds.get(what, [])[:1]:
             start = result.extra
             print(f"\n{what}: its start took {start['start_seconds']:.1f} s and {start['start_cpu_seconds']:.1f} CPU s, not counted above")
+    return rounds
+
+
+def into_bigquery(args: argparse.Namespace) -> Rounds:
+    """All that stores Avro and JSON in BigQuery, in each of its ways."""
+    run = programs(args)
+    formats = [
+        bigquery.Format("Avro", args.avro_topic, run.avro(), [str(args.schema)]),
+        bigquery.Format("JSON", args.json_topic, [], []),
+    ]
+    measurements: dict[str, Measurement] = {}
+    pairs: list[tuple[str, str]] = []
+    for form in formats:
+        ours = {delivery: f"consumer: {form.name}, {delivery}" for delivery in args.deliveries}
+        for delivery, what in ours.items():
+            measurements[what] = partial(bigquery.consumer, run, args.double, form, delivery)
+        pairs += [(what, other) for what, other in zip(ours.values(), list(ours.values())[1:], strict=False)]
+        # By streaming inserts, this client of Google's appends nothing.
+        for delivery in [name for name in GOOGLE_DELIVERIES if args.google_python and name in ours]:
+            what = f"Google's client for Python: {form.name}, {delivery}"
+            measurements[what] = partial(bigquery.google_client, run, args.google_python, args.double, form, delivery)
+            pairs.append((ours[delivery], what))
+    # These passes bring both topics into the page cache, and tell what they hold.
+    held = {form.name: run.bench([form.topic], "--poll-loop") for form in formats}
+    rounds = measured(measurements, args.rounds)
+    said = "; ".join(f"{result.records} records, {result.bytes / 1e6:.0f} MB as {name}" for name, result in held.items())
+    print(f"\n{machine()}\n{said}; {args.rounds} rounds\n")
+    print(table(rounds, "what stores", bigquery.MEASURES), ratios(rounds, pairs, bigquery.MEASURES), sep="\n\n")
     return rounds
 
 

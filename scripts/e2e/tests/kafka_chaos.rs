@@ -44,6 +44,18 @@ fn a_death_before_or_after_any_message_loses_and_doubles_nothing() {
     assert!(done > 20, "{faults:?}");
 }
 
+/// Whatever BigQuery does to consumers, wherever these die meanwhile, and whoever wakes up late: every record is stored once.
+#[test]
+fn whatever_bigquery_does_loses_and_doubles_nothing() {
+    let options = ["--sink", "bigquery", "--sink-faults", "--seconds", SECONDS];
+    let Some(report) = chaos(&options) else { return };
+    let faults = report["faults"].as_object().unwrap();
+    let of_sink = faults.iter().filter(|(kind, _)| kind.starts_with("sink_"));
+    assert_eq!(of_sink.filter(|(_, of_kind)| of_kind["done"] == 1).count(), 7, "{faults:?}");
+    assert_eq!(faults["consumer_freeze"]["done"], 1);
+    assert_eq!(faults["consumer_crash_point"]["done"], 18, "{faults:?}");
+}
+
 /// What came of a run, unless there is no Kafka here.
 #[expect(clippy::disallowed_methods, reason = "tests read where Kafka is from the environment")]
 fn chaos(options: &[&str]) -> Option<Value> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::identity::TableId;
 use common::messages::command::Source;
-use common::messages::entry::{EntryOptions, PartitionBy, TableOptions};
+use common::messages::entry::{EntryOptions, PartitionBy};
 use gcp_bigquery_client::model::clustering::Clustering;
 use gcp_bigquery_client::model::table::Table;
 use gcp_bigquery_client::model::table_schema::TableSchema as NewSchema;
@@ -14,7 +14,7 @@ use tracing::info;
 use twox_hash::XxHash3_128;
 
 use super::client::{Client, FoundTable, Kind, Patched};
-use super::frame_columns::{check_frame, frame_columns};
+use super::frame_columns::{check_frame, new_columns};
 use super::table::BigQueryTable;
 use crate::sink::SinkError;
 use crate::table::claim::Owner;
@@ -40,7 +40,8 @@ pub async fn claim(
         source,
     };
     let refused = |reason: String| SinkError::Refused { table: name.clone(), reason };
-    let options = options.map_err(|error| refused(error.to_string()))?.table;
+    let options = options.map_err(|error| refused(error.to_string()))?;
+    let has_headers = options.format.has_headers;
     loop {
         let found = client.table(&name).await.map_err(|source| failed("read the table", source))?;
         let Some(found) = found else {
@@ -53,7 +54,7 @@ pub async fn claim(
             continue;
         };
         let labels = found.labels;
-        let missing = check_frame(&found.schema.fields).map_err(&refused)?;
+        let missing = check_frame(&found.schema.fields, has_headers).map_err(&refused)?;
         match (labels.get(OWNER_LABEL), labels.get(ID_LABEL)) {
             (Some(found), _) if *found != label(owner) => {
                 return Err(refused(other_owner(owner)));
@@ -68,7 +69,7 @@ pub async fn claim(
         let id = labels.get(ID_LABEL).cloned().unwrap_or_else(|| new_id.0.to_string());
         let mut patch = json!({"labels": {OWNER_LABEL: label(owner), ID_LABEL: id}});
         if !missing.is_empty() {
-            if !options.may_widen {
+            if !options.table.may_widen {
                 let names: Vec<_> = missing.iter().map(|field| field.name.as_str()).collect();
                 let names = names.join(", ");
                 return Err(refused(format!(
@@ -116,17 +117,19 @@ fn new_table(
     (client, name): (&Client, &str),
     owner: &Owner,
     id: TableId,
-    options: &TableOptions,
+    options: &EntryOptions,
 ) -> Table {
     let Owner { group, cluster_id } = owner;
     let description = format!(
         "Rows of Kafka records, written by Stowage for the group `{group}` of the cluster `{cluster_id}`"
     );
     let labels = [(OWNER_LABEL.to_owned(), label(owner)), (ID_LABEL.to_owned(), id.0.to_string())];
-    let fields = serde_json::to_value(frame_columns()).and_then(serde_json::from_value);
+    let fields = serde_json::to_value(new_columns(options.format.has_headers))
+        .and_then(serde_json::from_value);
     let schema = NewSchema::new(fields.expect("our columns are fields of the service"));
     let mut table = Table::new(&client.options().project, &client.options().dataset, name, schema);
     table = table.description(&description);
+    let options = &options.table;
     let expires = |days: TimePartitioning| match options.expiration_days {
         Some(number) => days.expiration_ms(Duration::from_secs(u64::from(number) * 24 * 3600)),
         None => days,

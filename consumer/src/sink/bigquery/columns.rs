@@ -89,7 +89,7 @@ pub fn adopt(
         }
     }
     if changed {
-        let bytes = descriptor(&schema).encoded_len();
+        let bytes = descriptor(&schema, true).encoded_len();
         if bytes > SCHEMA_BYTES_MAX {
             return Err(AdoptError::TooLong { bytes });
         }

@@ -8,6 +8,8 @@ use crate::table::schema::{Column, ColumnType, TableSchema, Unit};
 const REQUIRED: [&str; 4] = ["kafka_topic", "kafka_topic_id", "kafka_partition", "kafka_offset"];
 /// Never NULL either, though a table need not say so.
 const ALWAYS_FILLED: &str = "kafka_tombstone";
+/// Only there where the service entry asks for headers.
+pub(super) const HEADERS: &str = "kafka_headers";
 
 /// What the `kafka_*` columns hold, in the order of [`frame_fields`](crate::decode::frame_fields).
 pub(super) fn frame_kinds() -> Vec<Column> {
@@ -21,7 +23,7 @@ pub(super) fn frame_kinds() -> Vec<Column> {
         column("kafka_offset", ColumnType::Integer),
         column("kafka_timestamp", ColumnType::Timestamp { unit: Unit::Millis, utc: true }),
         column("kafka_key", ColumnType::Binary),
-        column("kafka_headers", headers),
+        column(HEADERS, headers),
         column("kafka_tombstone", ColumnType::Boolean),
         column("kafka_unparsed", ColumnType::Text),
     ]
@@ -36,7 +38,7 @@ pub(super) fn change_kinds(schema: &TableSchema) -> Vec<Column> {
     }
 }
 
-/// The `kafka_*` columns of a new table.
+/// All `kafka_*` columns.
 pub fn frame_columns() -> Vec<ServiceField> {
     let field = |column: Column| {
         let field = ServiceField::of_kind(&column.name, &column.kind);
@@ -45,15 +47,25 @@ pub fn frame_columns() -> Vec<ServiceField> {
     frame_kinds().into_iter().map(field).collect()
 }
 
+/// The `kafka_*` columns of a new table.
+pub fn new_columns(has_headers: bool) -> Vec<ServiceField> {
+    let is_wanted = |field: &ServiceField| has_headers || field.name != HEADERS;
+    frame_columns().into_iter().filter(is_wanted).collect()
+}
+
 /// The `kafka_*` columns that a table lacks, as they can be added to it.
 ///
 /// Fails with what is wrong with a column that it has.
-pub fn check_frame(service: &[ServiceField]) -> Result<Vec<ServiceField>, String> {
+pub fn check_frame(
+    service: &[ServiceField],
+    has_headers: bool,
+) -> Result<Vec<ServiceField>, String> {
     let mut missing = Vec::new();
     for wanted in frame_columns() {
         let found = service.iter().find(|field| field.name.eq_ignore_ascii_case(&wanted.name));
         match found {
             Some(found) => check(found, &wanted, "")?,
+            None if !has_headers && wanted.name == HEADERS => {}
             None => {
                 let mode = if wanted.is_repeated() { "REPEATED" } else { "NULLABLE" };
                 missing.push(ServiceField { mode: Some(mode.into()), ..wanted });
@@ -125,11 +137,26 @@ mod tests {
         let mut json = serde_json::to_value(frame_columns()).unwrap();
         change(&mut json);
         let fields: Vec<ServiceField> = serde_json::from_value(json).unwrap();
-        let missing = check_frame(&fields)?;
+        let missing = check_frame(&fields, true)?;
         for field in &missing {
             assert!(!field.is_required(), "no table takes it");
         }
         Ok(missing.into_iter().map(|field| field.name).collect())
+    }
+
+    /// Whoever does not ask for headers has no column for them made, and one that is there must be as it has to be.
+    #[test]
+    fn headers_have_a_column_where_they_are_asked_for() {
+        let names = |has_headers| new_columns(has_headers).into_iter().map(|field| field.name);
+        assert!(names(true).any(|name| name == HEADERS));
+        assert!(!names(false).any(|name| name == HEADERS));
+        assert_eq!(check_frame(&new_columns(false), false), Ok(vec![]));
+        let missing = check_frame(&new_columns(false), true).unwrap();
+        assert_eq!(missing.iter().map(|field| &*field.name).collect::<Vec<_>>(), [HEADERS]);
+        let mut with = new_columns(true);
+        assert_eq!(check_frame(&with, false), Ok(vec![]));
+        with[6].mode = Some("NULLABLE".into());
+        assert!(check_frame(&with, false).unwrap_err().contains("must be REPEATED RECORD"));
     }
 
     #[test]

@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use gcp_bigquery_client::google::cloud::bigquery::storage::v1 as storage;
 use prost::Message as _;
+use prost_types::DescriptorProto;
 use storage::append_rows_request::{ProtoData, Rows};
 use storage::{AppendRowsRequest, ProtoRows, ProtoSchema};
 
 use super::appends::Piece;
-use super::client::{Answer, Append, CallError, Client, SharedAppend};
-use super::encode::descriptor::descriptor;
+use super::client::{Answer, Append, CallError, SharedAppend};
 use super::encode::rows::{EncodedRows, RequestLimits, request_rows_bytes_max};
 use super::inserts::Inserts;
+use super::table::BigQueryTable;
 use super::token::Stream;
 use crate::table::schema::TableSchema;
 
@@ -49,11 +50,11 @@ enum Way {
     Inserts(Inserts),
 }
 
-/// What one request to that stream may hold.
-pub(super) fn limits(stream: &Stream, schema: &TableSchema) -> RequestLimits {
+/// What one request to that stream may hold whose rows are read so.
+pub(super) fn limits(stream: &Stream, descriptor: &DescriptorProto) -> RequestLimits {
     match stream {
         Stream::Own(_) | Stream::Default(_) => {
-            let bytes = request_rows_bytes_max(descriptor(schema).encoded_len());
+            let bytes = request_rows_bytes_max(descriptor.encoded_len());
             RequestLimits { bytes, rows: u64::MAX }
         }
         Stream::Inserts { .. } => {
@@ -65,12 +66,13 @@ pub(super) fn limits(stream: &Stream, schema: &TableSchema) -> RequestLimits {
 impl Link {
     /// `is_alone`: on no connection that others are on.
     pub(super) fn new(
-        client: &Client,
+        table: &BigQueryTable,
         stream: &Stream,
         schema: &Arc<TableSchema>,
         is_alone: bool,
     ) -> Self {
-        let told = || ProtoSchema { proto_descriptor: Some(descriptor(schema)) };
+        let client = table.client();
+        let told = || ProtoSchema { proto_descriptor: Some(table.descriptor(schema)) };
         let way = match stream {
             Stream::Inserts { table, ids } => {
                 Way::Inserts(Inserts::new(client.clone(), table, ids, Arc::clone(schema)))

@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use common::identity::TableId;
-use common::messages::entry::{Delivery, TableOptions};
+use common::messages::entry::{Delivery, EntryOptions, TableOptions};
 use common::position::Position;
+use prost_types::DescriptorProto;
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
@@ -16,6 +17,7 @@ use tracing::{info, warn};
 use super::claim::id_of;
 use super::client::{Asked, CallError, Client, FoundTable, Kind, Patched};
 use super::columns::{Adopted, adopt};
+use super::encode::descriptor::descriptor;
 use super::fencing::{End, Fencing, Step};
 use super::key::{interval, new_key};
 use super::token::{Stream, Token};
@@ -40,6 +42,8 @@ struct Shared {
     name: String,
     id: TableId,
     options: TableOptions,
+    /// Rows carry the records' headers.
+    has_headers: bool,
     /// The columns that records of this process needed so far.
     schema: RwLock<Arc<TableSchema>>,
     /// One partition at a time changes the table.
@@ -49,9 +53,12 @@ struct Shared {
 }
 
 impl BigQueryTable {
-    pub(super) fn new(client: Client, name: String, id: TableId, options: TableOptions) -> Self {
+    pub(super) fn new(client: Client, name: String, id: TableId, options: EntryOptions) -> Self {
+        let (options, has_headers) = (options.table, options.format.has_headers);
         let (schema, widening, is_doubtful) = Default::default();
-        Self(Arc::new(Shared { client, name, id, options, schema, widening, is_doubtful }))
+        let shared =
+            Shared { client, name, id, options, has_headers, schema, widening, is_doubtful };
+        Self(Arc::new(shared))
     }
 
     pub fn id(&self) -> TableId {
@@ -60,6 +67,11 @@ impl BigQueryTable {
 
     pub fn schema(&self) -> Arc<TableSchema> {
         Arc::clone(&self.0.schema.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How rows of that schema are to be read.
+    pub(super) fn descriptor(&self, schema: &TableSchema) -> DescriptorProto {
+        descriptor(schema, self.0.has_headers)
     }
 
     pub(super) fn client(&self) -> &Client {

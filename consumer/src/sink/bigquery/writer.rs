@@ -54,7 +54,8 @@ impl BigQueryWriter {
         if self.appends.is_empty() {
             let rows = batch.rows.iter().filter_map(Packed::encoded);
             let rows: Vec<_> = rows.map(|rows| rows.skip_to(self.end.offset)).collect();
-            self.appends.begin(&rows, limits(&self.stream, &batch.schema));
+            let descriptor = self.table.descriptor(&batch.schema);
+            self.appends.begin(&rows, limits(&self.stream, &descriptor));
         }
         let (rows, bytes) = self.append_all(batch).await?;
         self.end.offset = self.end.offset.max(batch.to);
@@ -108,7 +109,7 @@ impl BigQueryWriter {
 
     fn connect(&mut self, batch: &SealedBatch) -> Link {
         self.appends.reconnected();
-        Link::new(self.table.client(), &self.stream, &batch.schema, self.is_alone)
+        Link::new(&self.table, &self.stream, &batch.schema, self.is_alone)
     }
 
     fn send(&mut self, link: &mut Link) -> Result<(), CallError> {

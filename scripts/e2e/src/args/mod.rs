@@ -263,6 +263,10 @@ pub struct ChaosArgs {
     #[arg(long, conflicts_with = "kills")]
     pub crash_points: bool,
 
+    /// Instead of a mix: each fault of the sink, a consumer that is frozen, and one that dies at each of those places
+    #[arg(long, conflicts_with_all = ["kills", "crash_points"])]
+    pub sink_faults: bool,
+
     /// Equal seeds give equal faults and records
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -293,6 +297,7 @@ impl ChaosArgs {
             sink: self.sink,
             mix: match self.kills {
                 _ if self.crash_points => Mix::CrashPoints,
+                _ if self.sink_faults => Mix::SinkFaults,
                 kills => Mix::Everything(usize::try_from(kills).expect("32 bits fit")),
             },
             seed: self.seed,

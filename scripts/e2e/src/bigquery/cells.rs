@@ -207,7 +207,7 @@ fn milliseconds(cell: &Value) -> Result<Option<i64>, CellError> {
     milliseconds.map(Some).ok_or(CellError::Time)
 }
 
-/// `None` where there are none: the table has the column whether headers are asked for or not.
+/// `None` where there are none: a table may have the column though its rows carry no headers.
 fn headers(cell: &Value) -> Option<u128> {
     let listed = cell.as_array().filter(|listed| !listed.is_empty())?;
     let pair = |entry: &Value| {

@@ -20,7 +20,7 @@ use super::leftovers;
 use super::letters::Letters;
 use super::memory::{self, Peaks};
 use super::report::{ChaosReport, Observed};
-use super::schedule::{At, Planned, each_crash_point, schedule};
+use super::schedule::{At, Planned, each_crash_point, each_sink_fault, schedule};
 use super::stage::{Ground, Stage};
 use crate::harness::bigquery::LocalBigQuery;
 use crate::harness::patience::wait_until;
@@ -69,6 +69,8 @@ pub enum Mix {
     Everything(usize),
     /// One process dies at each of the places where it can be told to.
     CrashPoints,
+    /// Each fault of the sink, and a consumer dies at each of those places.
+    SinkFaults,
 }
 
 /// Runs it; the report says whether all went well.
@@ -82,6 +84,7 @@ pub fn run(plan: &ChaosPlan) -> anyhow::Result<ChaosReport> {
     let faults = match plan.mix {
         Mix::Everything(count) => schedule(plan.seed, count, &ground.kinds(), plan.span),
         Mix::CrashPoints => each_crash_point(plan.seed, plan.sink, plan.span),
+        Mix::SinkFaults => each_sink_fault(plan.seed, (plan.sink, &ground.kinds()), plan.span),
     };
     ground.create_topic(TOPIC, plan.partitions)?;
     let load = Load::new(&ground.config, load_plan(plan))?;

@@ -45,22 +45,10 @@ pub fn schedule(seed: u64, count: usize, kinds: &[Kind], span: Option<Duration>)
             deck.shuffle(&mut rng);
         }
         let Some(kind) = deck.pop() else { break };
-        let (pause_ms, part, pick) =
-            (rng.random_range(0..PAUSE_MORE_MS), rng.random_range(0..1_000), rng.random());
-        let at = match span {
-            None => At::Calm(PAUSE + Duration::from_millis(pause_ms)),
-            Some(span) => {
-                let at = slot(span, number, count, part);
-                At::Elapsed(reserve(&mut free_at, kind, at))
-            }
-        };
-        planned.push(Planned { kind, at, pick });
+        let slot = span.map(|span| Slot { span, number, count });
+        planned.push(one(&mut rng, &mut free_at, kind, slot));
     }
-    planned.sort_by_key(|fault| match fault.at {
-        At::Elapsed(at) => at,
-        At::Calm(_) => Duration::ZERO,
-    });
-    planned
+    in_order(planned)
 }
 
 /// Every place at which a process can be told to die, in an order of the seed.
@@ -77,12 +65,67 @@ pub fn each_crash_point(seed: u64, sink: SinkKind, span: Option<Duration>) -> Ve
     planned
 }
 
-/// A moment within the `number`-th of `count` equal parts of `span`.
-fn slot(span: Duration, number: usize, count: usize, part_permille: u32) -> Duration {
-    let (number, count) =
-        (u32::try_from(number).unwrap_or(u32::MAX), u32::try_from(count).unwrap_or(u32::MAX));
-    let length = span / count.max(1);
-    length * number + length * part_permille / 1_000
+/// All that can happen between consumers and their sink, each once, in an order of the seed: the faults of the sink
+/// among `kinds`, a consumer that wakes up after its lease, and a death at each place of a consumer.
+pub fn each_sink_fault(
+    seed: u64,
+    (sink, kinds): (SinkKind, &[Kind]),
+    span: Option<Duration>,
+) -> Vec<Planned> {
+    let is_meant = |kind: &Kind| kind.target() == Target::Sink || *kind == Kind::ConsumerFreeze;
+    let faults = kinds.iter().copied().filter(is_meant).map(|kind| (kind, None));
+    let places = 0..count(Kind::ConsumerCrashPoint, sink);
+    let deaths = places.map(|place| (Kind::ConsumerCrashPoint, Some(place)));
+    let mut all: Vec<_> = faults.chain(deaths).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    all.shuffle(&mut rng);
+    let (mut free_at, count) = (BTreeMap::new(), all.len());
+    let all = all.into_iter().enumerate().map(|(number, (kind, place))| {
+        let slot = span.map(|span| Slot { span, number, count });
+        let fault = one(&mut rng, &mut free_at, kind, slot);
+        Planned { pick: place.unwrap_or(fault.pick), ..fault }
+    });
+    in_order(all.collect())
+}
+
+/// One of `count` equal parts of a time.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    span: Duration,
+    number: usize,
+    count: usize,
+}
+
+impl Slot {
+    fn moment(self, part_permille: u32) -> Duration {
+        let whole = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let length = self.span / whole(self.count).max(1);
+        length * whole(self.number) + length * part_permille / 1_000
+    }
+}
+
+/// A fault at a moment of its slot; without one, after those before it.
+fn one(
+    rng: &mut ChaCha8Rng,
+    free_at: &mut BTreeMap<Target, Duration>,
+    kind: Kind,
+    slot: Option<Slot>,
+) -> Planned {
+    let (pause_ms, part, pick) =
+        (rng.random_range(0..PAUSE_MORE_MS), rng.random_range(0..1_000), rng.random());
+    let at = match slot {
+        None => At::Calm(PAUSE + Duration::from_millis(pause_ms)),
+        Some(slot) => At::Elapsed(reserve(free_at, kind, slot.moment(part))),
+    };
+    Planned { kind, at, pick }
+}
+
+fn in_order(mut planned: Vec<Planned>) -> Vec<Planned> {
+    planned.sort_by_key(|fault| match fault.at {
+        At::Elapsed(at) => at,
+        At::Calm(_) => Duration::ZERO,
+    });
+    planned
 }
 
 /// Consumers are many; anything else is left in peace until its fault is over.
@@ -151,6 +194,25 @@ mod tests {
         let count = |kind| count(kind, SinkKind::Parquet);
         let all = count(Kind::ConsumerCrashPoint) + count(Kind::LeaderCrashPoint);
         assert_eq!((places.len(), planned.len()), (usize::try_from(all).unwrap(), places.len()));
+    }
+
+    #[test]
+    fn every_fault_of_a_sink_and_every_place_of_a_consumer_has_its_turn_once() {
+        for sink in [SinkKind::Parquet, SinkKind::BigQuery] {
+            let kinds: Vec<_> = Kind::ALL.into_iter().filter(|kind| kind.is_of(sink)).collect();
+            let of_sink = kinds.iter().filter(|kind| kind.target() == Target::Sink).count();
+            for seed in 0..50 {
+                let planned = each_sink_fault(seed, (sink, &kinds), Some(SPAN));
+                assert!(planned.is_sorted_by_key(at));
+                let deaths = planned.iter().filter(|it| it.kind == Kind::ConsumerCrashPoint);
+                let places: BTreeSet<_> = deaths.clone().map(|it| it.pick).collect();
+                let all = count(Kind::ConsumerCrashPoint, sink);
+                assert_eq!(places, (0..all).collect());
+                let others: BTreeSet<_> = planned.iter().map(|it| it.kind).collect();
+                assert_eq!(others.len(), of_sink + 2, "and the one that is frozen");
+                assert_eq!(planned.len(), of_sink + 1 + deaths.count());
+            }
+        }
     }
 
     #[test]

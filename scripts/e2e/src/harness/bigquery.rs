@@ -125,6 +125,14 @@ impl LocalBigQuery {
             .map_err(|source| BigQueryError::Listing { source })
     }
 
+    /// Makes a table with these columns, as a person would.
+    pub fn make_table(&self, table: &str, columns: &Value) -> Result<(), BigQueryError> {
+        let dataset = &self.dataset;
+        let reference = json!({"projectId": PROJECT, "datasetId": dataset, "tableId": table});
+        let url = format!("{}/projects/{PROJECT}/datasets/{dataset}/tables", self.rest_url());
+        self.post(&url, &json!({"tableReference": reference, "schema": {"fields": columns}}))
+    }
+
     /// The table as REST describes it, or `None` if it is not there.
     pub fn table(&self, table: &str) -> Result<Option<Value>, BigQueryError> {
         let dataset = format!("{}/projects/{PROJECT}/datasets/{}", self.rest_url(), self.dataset);

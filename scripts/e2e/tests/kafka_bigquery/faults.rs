@@ -1,5 +1,10 @@
 //! The service loses answers, hangs, refuses, throttles and forgets, while consumers are killed.
 
+use std::time::Duration;
+
+use common::clock::Clock;
+use orchestrator::plan::snapshot::Hold;
+use orchestrator::status::Status;
 use serde_json::json;
 
 use crate::crew::CAPACITY;
@@ -7,6 +12,9 @@ use crate::warehouse::{Warehouse, fault};
 
 const PARTITIONS: u32 = 6;
 const RATE: u64 = CAPACITY;
+const MINUTE: Duration = Duration::from_secs(60);
+/// Records, of 300 bytes each: much less than half a minute brings.
+const GROWTH_MIN: u64 = 5_000;
 
 /// Whatever the service does to an append, it is stored once.
 #[test]
@@ -44,23 +52,39 @@ fn appends_whose_answers_are_lost_late_or_refused_are_stored_once() {
     assert_eq!((report.counts.stored, streams.rows), (produced, produced));
 }
 
-/// A service that takes less than is produced is waited for: nothing is lost, and no consumer is added for it.
+/// A service that takes less than is produced for a minute is waited for: lag grows, no consumer is added for it, the leader
+/// says why, and all is stored once it takes more.
 #[test]
-fn a_service_that_throttles_is_waited_for() {
+fn a_service_that_throttles_for_a_minute_is_waited_for() {
     let Some(warehouse) = Warehouse::start("bigquery-throttle", PARTITIONS) else { return };
     let flow = warehouse.flow(RATE / 2);
     warehouse.crew.wait_for_progress();
-    let created = || warehouse.crew.status().totals.consumers_created;
-    let before = created();
+    let before = warehouse.crew.status();
     let throttle = json!({"throttle": {"rows_per_second": 50}});
     warehouse.inflict(&json!([{"rpc": "AppendRows", "action": throttle}]));
-    warehouse.wait_until_struck("AppendRows throttle", 30);
-    assert_eq!(created(), before);
+    let began = Clock.now();
+    warehouse.crew.wait_for("it throttled for a minute, and that is why none is added", |status| {
+        let throttled = Clock.now().saturating_since(began);
+        let growth = lag(status).saturating_sub(lag(&before));
+        let is_over = throttled >= MINUTE && growth > GROWTH_MIN;
+        let is_held = status.hold == Some(Hold::Sink);
+        if is_over && is_held {
+            Ok(())
+        } else {
+            Err(format!("{throttled:?} {growth} {:?}", status.hold))
+        }
+    });
+    assert_eq!(warehouse.crew.status().totals.consumers_created, before.totals.consumers_created);
     warehouse.lift();
     warehouse.crew.wait_for_progress();
     let produced = flow.stop().records;
     let (report, streams) = warehouse.end_soundly();
     assert_eq!((report.counts.stored, streams.rows), (produced, produced));
+}
+
+/// Records of all partitions that are not stored, as the leader knows it.
+fn lag(status: &Status) -> u64 {
+    status.partitions.values().filter_map(|partition| partition.lag).sum()
 }
 
 /// While partitions change hands after a death, every call of a take-over fails, loses its answer or is answered by

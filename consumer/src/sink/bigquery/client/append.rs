@@ -93,19 +93,19 @@ impl Append {
         self.unanswered
     }
 
-    /// Hands a request over; it is sent as soon as the connection takes it. The first one names the
-    /// stream, and has to hold the schema of its rows.
+    /// Hands a request over; it is sent as soon as the connection takes it. Each names the stream: the service asks
+    /// that of the first one only, emulators ask it of all. The first one has to hold the schema of its rows.
     ///
     /// # Errors
     /// If the connection has ended. This request was not sent then.
     pub fn send(&mut self, mut request: AppendRowsRequest) -> Result<(), CallError> {
+        request.write_stream.clone_from(&self.stream);
         let is_sent = match &self.state {
             State::Ended(error) => return Err(error.clone()),
             State::Opening { requests, .. } | State::Open { requests, .. } => {
                 requests.unbounded_send(request).is_ok()
             }
             State::Idle => {
-                request.write_stream.clone_from(&self.stream);
                 request.trace_id = TRACE_ID.into();
                 let (requests, receiver) = unbounded();
                 let is_sent = requests.unbounded_send(request).is_ok();

@@ -4,16 +4,17 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 
 use super::numbered;
-use crate::sink::bigquery::frame_columns::{change_kinds, frame_kinds};
+use crate::sink::bigquery::frame_columns::{HEADERS, change_kinds, frame_kinds};
 use crate::sink::bigquery::service_field::{ELEMENT, KEY, VALUE, is_wrapped};
 use crate::table::schema::{Column, ColumnType, TableSchema};
 
 /// The message of the rows of a schema, `kafka_*` columns first.
 ///
-/// A field keeps its number in all later versions of the schema.
-pub fn descriptor(schema: &TableSchema) -> DescriptorProto {
+/// A field keeps its number in all later versions of the schema, with headers or without.
+pub fn descriptor(schema: &TableSchema, has_headers: bool) -> DescriptorProto {
     let (ours, changes) = (frame_kinds(), change_kinds(schema));
-    message("Row", numbered(&ours, &schema.columns, &changes))
+    let columns = numbered(&ours, &schema.columns, &changes);
+    message("Row", columns.filter(|(_, column)| has_headers || column.name != HEADERS))
 }
 
 fn message<'a>(name: &str, columns: impl Iterator<Item = (u32, &'a Column)>) -> DescriptorProto {
