@@ -17,10 +17,11 @@ const PARTITIONS: u32 = 6;
 const KEYS: i64 = 400;
 const KILLS: u32 = 3;
 /// Changes that are written together, and how soon after one another.
-const TOGETHER: usize = 20;
+const TOGETHER: usize = 60;
 const EVERY: Duration = Duration::from_millis(20);
-/// One change in so many is followed by a repetition of what came before, as after a restart of a connector.
-const REPEATS: u32 = 300;
+/// One time in so many, what came before is written again, as after a restart of a connector.
+const REPEATS: u32 = 5;
+const REPEATED: usize = 150;
 
 /// A table of a database, as one that writes down each change of it knows it.
 struct Database {
@@ -44,7 +45,7 @@ impl Database {
             (0..TOGETHER).for_each(|_| self.change());
             let mut records = self.written[from..].to_vec();
             if self.rng.random_ratio(1, REPEATS) {
-                let again = self.written.len().saturating_sub(50);
+                let again = self.written.len().saturating_sub(REPEATED);
                 records.extend_from_slice(&self.written[again..]);
             }
             stage.send_keyed(topic, &records);
