@@ -16,6 +16,7 @@ mod seen;
 mod kafka;
 mod network;
 mod lake;
+mod streams;
 mod outside;
 mod lane;
 mod process;
