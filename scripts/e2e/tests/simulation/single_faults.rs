@@ -111,14 +111,13 @@ impl World {
     ) -> Duration {
         let is_owned = self.processes.values().any(|p| p.owns(partition, &self.outside));
         let unowned = now.saturating_since(ownerless.since).saturating_sub(ownerless.entering);
-        let mut processes = self.processes.values();
+        let mut openings = self.sink_openings().filter(|(opened, _)| *opened == partition);
         if is_owned {
             *ownerless = Ownerless { since: now, entering: Duration::ZERO };
-        } else if let Some(max) = processes.find_map(|process| process.entering_max(partition)) {
+        } else if let Some((_, opening)) = openings.next() {
             ownerless.entering += now.saturating_since(before);
-            let entering = ownerless.entering;
-            if entering > max {
-                let text = format!("the sink takes {entering:?} to open {partition}");
+            if opening.took > opening.may_take() {
+                let text = format!("the sink takes {:?} to open {partition}", opening.took);
                 broken(Invariant::I6, Some(partition), text);
             }
         }

@@ -13,6 +13,7 @@ use super::fleet::Processes;
 use super::history::{self, Invariant, broken, note};
 use super::kafka::Record;
 use super::lake::{Object, Put};
+use super::lane::SinkOpening;
 use super::monitor::Monitor;
 use super::network::{Parcel, Receipt, Said};
 use super::orchestrator::Orchestrator;
@@ -99,6 +100,11 @@ impl World {
             self.turn_process();
         }
         self.restart_orchestrators();
+    }
+
+    /// What the sink takes to open, of those partitions that somebody opens.
+    pub(crate) fn sink_openings(&self) -> impl Iterator<Item = (&TopicPartition, SinkOpening)> {
+        self.processes.values().flat_map(|process| process.sink_openings(&self.outside))
     }
 
     fn turn_orchestrator(&mut self) {

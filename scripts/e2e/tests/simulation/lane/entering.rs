@@ -38,10 +38,25 @@ pub(super) struct Entering {
     poll_at: Option<Moment>,
 }
 
+/// What a sink's own opening has come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SinkOpening {
+    pub(crate) took: Duration,
+    /// It was said that there is no such stream as one that is to be ended.
+    pub(crate) has_met_unknown: bool,
+}
+
+impl SinkOpening {
+    /// While the sink is sound: a few calls, and to wait for streams that it does not know.
+    pub(crate) fn may_take(&self) -> Duration {
+        Duration::from_secs(if self.has_met_unknown { 13 } else { 1 })
+    }
+}
+
 impl Entering {
-    /// How long it may take while the sink is sound: a few calls, and to wait for streams that it does not know.
-    pub(super) fn patience(&self) -> Duration {
-        if self.has_met_unknown { Duration::from_secs(13) } else { Duration::from_secs(1) }
+    pub(super) fn so_far(&self, now: Moment) -> SinkOpening {
+        let took = now.saturating_since(self.began);
+        SinkOpening { took, has_met_unknown: self.has_met_unknown }
     }
 }
 

@@ -29,6 +29,7 @@ use super::outside::Outside;
 use super::streams::Of;
 use appending::Appending;
 use entering::Entering;
+pub(crate) use entering::SinkOpening;
 
 /// What the sink does not answer is sent again after this.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(800);
@@ -136,10 +137,10 @@ impl Lane {
         self.is_told && !matches!(self.phase, Phase::Releasing { .. })
     }
 
-    /// For how long the sink may take to open, while it does.
-    pub(crate) fn entering_max(&self) -> Option<Duration> {
+    /// What the sink's own opening has come to, while it opens.
+    pub(crate) fn sink_opening(&self, now: Moment) -> Option<SinkOpening> {
         let Phase::Entering(entering) = &self.phase else { return None };
-        Some(entering.patience())
+        Some(entering.so_far(now))
     }
 
     fn id(&self) -> LaneId {

@@ -21,7 +21,7 @@ use rand::RngExt as _;
 
 use super::history::{Invariant, broken, note};
 use super::kafka::{Payload, controller_topic_id};
-use super::lane::{Hands, Lane};
+use super::lane::{Hands, Lane, SinkOpening};
 use super::network::{Parcel, Receipt, Said};
 use super::outside::Outside;
 
@@ -130,10 +130,15 @@ impl Process {
         lanes.find(|(id, lane)| id.partition == *partition && lane.is_open()).map(|(_, lane)| lane)
     }
 
-    /// For how long the sink may take to open the partition, while it does.
-    pub(crate) fn entering_max(&self, partition: &TopicPartition) -> Option<Duration> {
-        let mut lanes = self.lanes.iter().filter(|(id, _)| id.partition == *partition);
-        lanes.find_map(|(_, lane)| lane.entering_max())
+    /// What the sink's own openings have come to, of those partitions that it opens.
+    pub(crate) fn sink_openings(
+        &self,
+        outside: &Outside,
+    ) -> impl Iterator<Item = (&TopicPartition, SinkOpening)> {
+        let now = self.now(outside);
+        self.lanes
+            .iter()
+            .filter_map(move |(id, lane)| Some((&id.partition, lane.sink_opening(now)?)))
     }
 
     pub(crate) fn reads_anything(&self) -> bool {
