@@ -1,6 +1,6 @@
 //! Pure. The brokers: logs that are read in the order in which they were written, topics of records, committed offsets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use common::identity::{ConsumerId, TopicId};
@@ -13,6 +13,7 @@ use common::moment::Moment;
 use common::partition::TopicPartition;
 use consumer::inbox::Envelope;
 use consumer::sink::Committed;
+use consumer::sink::bigquery::token::Token;
 use orchestrator::conductor::action::Destination;
 use uuid::Uuid;
 
@@ -56,6 +57,8 @@ pub(crate) struct Kafka {
     /// Partition n of the controller topic.
     pub(crate) controller: Vec<Vec<Record>>,
     pub(crate) events: Vec<Record>,
+    /// Streams that an answer among the events names.
+    pub(crate) announced: BTreeSet<String>,
     pub(crate) service: Vec<(String, Option<String>)>,
     pub(crate) topics: BTreeMap<String, Topic>,
     pub(crate) committed: BTreeMap<TopicPartition, Committed>,
@@ -73,6 +76,7 @@ impl Kafka {
         Self {
             controller: vec![vec![]; consumers as usize + 1],
             events: vec![],
+            announced: BTreeSet::new(),
             service: vec![],
             topics: BTreeMap::new(),
             committed: BTreeMap::new(),
@@ -123,6 +127,9 @@ impl Kafka {
 
     /// Appends a record to one of our own topics and returns the offset after it.
     pub(crate) fn append(&mut self, to: Destination, record: Record) -> u64 {
+        if to == Destination::Events && record.forged.is_none() {
+            self.note_announced(&record.payload);
+        }
         let log = match to {
             Destination::Requests => &mut self.controller[0],
             Destination::Consumer(consumer) => &mut self.controller[consumer.0 as usize],
@@ -130,6 +137,21 @@ impl Kafka {
         };
         log.push(record);
         log.len() as u64
+    }
+
+    fn note_announced(&mut self, payload: &Payload) {
+        let decoded;
+        let message = match payload {
+            Payload::Whole(message) => &**message,
+            Payload::Raw(_) => {
+                let Some(message) = payload.message() else { return };
+                decoded = message;
+                &decoded
+            }
+        };
+        let Message::Answer(answer) = message else { return };
+        let tokens = answer.partitions.iter().flat_map(|said| &said.tokens);
+        self.announced.extend(tokens.map(|token| Token::parse(token).stream));
     }
 }
 

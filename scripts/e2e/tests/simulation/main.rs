@@ -16,6 +16,7 @@ mod seen;
 mod kafka;
 mod network;
 mod lake;
+mod streams;
 mod outside;
 mod lane;
 mod process;
@@ -176,6 +177,12 @@ fn check_that_something_happened(seen: &Seen) {
     let faults = [seen.kills, seen.freezes, seen.leader_kills, seen.leader_freezes, seen.volumes];
     assert!(faults.iter().all(|count| *count > 100), "{seen}");
     assert!(seen.farewells > 100, "{seen}");
+    let fences = [seen.streams, seen.finalized, seen.appends, seen.already_there, seen.not_found];
+    assert!(fences.iter().all(|count| *count > 10_000), "{seen}");
+    let seldom = [seen.late_appends, seen.given_up_as_gone, seen.rows_missing, seen.late_answers];
+    assert!(seldom.iter().all(|count| *count > 1_000), "{seen}");
+    let trouble = [seen.forgotten, seen.unusable, seen.condemned];
+    assert!(trouble.iter().all(|count| *count > 100), "{seen}");
     let others = [seen.topics_grown, seen.topics_created_anew, seen.clock_steps, seen.forged];
     assert!(others.iter().all(|count| *count > 100), "{seen}");
 }

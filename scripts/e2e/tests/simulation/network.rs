@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use common::identity::{ConsumerId, Incarnation};
+use common::identity::{ConsumerId, Incarnation, TopicId};
 use common::moment::Moment;
 use common::partition::TopicPartition;
 use consumer::offsets::Commit;
 use consumer::ownership::LaneId;
+use consumer::sink::bigquery::client::Verdict;
 use orchestrator::conductor::action::Destination;
 use rand::RngExt as _;
 use rand::rngs::ChaCha8Rng;
 
 use super::kafka::Payload;
 use super::lake::{Object, Put};
+use super::streams::{Append, Call, Reply};
 
 /// What is on its way.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub(crate) enum Parcel {
     Record { to: Destination, payload: Payload, said: Said },
     Commit { partition: TopicPartition, commit: Commit },
     Put { lane: LaneId, object: Box<Object> },
+    Call { lane: LaneId, topic_id: TopicId, number: u64, call: Call },
+    Append { lane: LaneId, append: Append },
 }
 
 /// What a sender may want to know the outcome of.
@@ -41,6 +45,14 @@ pub(crate) enum Receipt {
     Command { consumer: ConsumerId, next: u64 },
     Commit { partition: TopicPartition, commit: Commit },
     Put { lane: LaneId, object: Box<Object>, put: Put },
+    Reply { lane: LaneId, number: u64, reply: Reply },
+    Appended { lane: LaneId, append: Append, verdict: Verdict },
+}
+
+impl Receipt {
+    fn is_of_sink(&self) -> bool {
+        matches!(self, Self::Put { .. } | Self::Reply { .. } | Self::Appended { .. })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -135,7 +147,7 @@ impl Network {
             return; // It was done, and nobody hears of it.
         }
         let mut due = now + self.delay(rng);
-        if !matches!(what, Receipt::Put { .. }) {
+        if !what.is_of_sink() {
             due = self.deaf.get(&pid).copied().unwrap_or_default().max(due);
         }
         self.back.push(Flight { due, pid, what, is_held: false });

@@ -9,7 +9,8 @@ use super::history::{Invariant, broken, note};
 use super::single_faults::{Fault, STEP_MS};
 use super::world::World;
 
-/// I7: within this after they answer again everything is in its place.
+/// I7: within this after they answer again everything is in its place, but for the time in which somebody waits for
+/// a stream that the sink does not know.
 const CONVERGENCE_MAX: Duration = Duration::from_secs(15);
 const AWAY_MAX_SECS: u64 = 90;
 
@@ -32,9 +33,14 @@ impl World {
         }
         note(None, || "they answer again".into());
         let (mut lived, mut ended_at, mut was_placed) = (self.pids(), back_at, false);
+        let mut waiting = Duration::ZERO;
         loop {
+            let before = self.outside.now;
             self.go_on(STEP_MS);
             let now = self.outside.now;
+            if self.sink_openings().any(|(_, opening)| opening.has_met_unknown) {
+                waiting += now.saturating_since(before);
+            }
             let since = now.saturating_since(back_at);
             let Some((_, partition, text)) = self.unsettled() else { return (fault, since) };
             was_placed |= self.misplaced().is_none();
@@ -46,7 +52,7 @@ impl World {
             // Once all was in its place, consumers that are not needed may be closed. The end of one that another
             // orchestrator started is confirmed by nobody: the leader waits until its lease is over.
             let due_from = if was_placed { ended_at } else { back_at };
-            if now.saturating_since(due_from) > CONVERGENCE_MAX {
+            if now.saturating_since(due_from) > CONVERGENCE_MAX + waiting {
                 let text = format!("{since:?} after {fault:?} for {seconds} s: {text}");
                 broken(Invariant::I7, partition.as_ref(), text);
             }

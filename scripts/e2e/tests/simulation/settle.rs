@@ -139,7 +139,7 @@ impl World {
             return Some((Invariant::I7, text));
         }
         let (id, log) = self.outside.kafka.log(partition)?;
-        let stored = self.outside.lake.end(partition, id);
+        let stored = self.outside.stored_to(partition, id);
         if stored != log.end.max(stored) {
             let text = format!("{partition} is stored up to {stored}, the log ends at {}", log.end);
             return Some((Invariant::I10, text));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use common::identity::ConsumerId;
 use common::messages::Extra;
 use common::messages::request::StartConsuming;
+use common::moment::Moment;
 use common::partition::TopicPartition;
 use rand::RngExt as _;
 
@@ -56,6 +57,14 @@ impl Fault {
     }
 }
 
+/// A partition that nobody reads.
+#[derive(Debug)]
+struct Ownerless {
+    since: Moment,
+    /// How much of the time since then was the sink's own opening.
+    entering: Duration,
+}
+
 impl World {
     /// I6, by one fault; what follows is watched until all is well again.
     pub(crate) fn suffer_one_fault(&mut self) -> (Fault, Duration) {
@@ -64,8 +73,9 @@ impl World {
             fault => fault,
         };
         let partitions: Vec<_> = self.outside.kafka.partitions().collect();
-        let mut owned: BTreeMap<_, _> = partitions.iter().map(|p| (p, self.outside.now)).collect();
         let began = self.outside.now;
+        let watched = |partition| (partition, Ownerless { since: began, entering: Duration::ZERO });
+        let mut watched: BTreeMap<_, _> = partitions.iter().map(watched).collect();
         note(None, || format!("a single fault: {fault:?}"));
         // Whoever has only just begun reads first.
         let mut others = self.orchestrators.iter().flatten();
@@ -74,24 +84,44 @@ impl World {
         self.inflict_one(fault, &partitions);
         let mut longest = Duration::ZERO;
         while self.outside.now.saturating_since(began) < fault.watch() {
+            let before = self.outside.now;
             self.go_on(STEP_MS);
             let now = self.outside.now;
             if is_followed && now.saturating_since(began) > FOLLOWED_MAX {
                 self.check_that_one_leads();
             }
-            for (partition, owned_at) in &mut owned {
-                let unowned = now.saturating_since(*owned_at);
+            for (partition, ownerless) in &mut watched {
+                let unowned = self.watch(partition, ownerless, (before, now));
                 longest = longest.max(unowned);
                 if unowned > fault.unowned_max() {
                     let text = format!("{partition} has no owner for {unowned:?} after {fault:?}");
                     broken(Invariant::I6, Some(partition), text);
                 }
-                if self.processes.values().any(|process| process.owns(partition, &self.outside)) {
-                    *owned_at = now;
-                }
             }
         }
         (fault, longest)
+    }
+
+    /// For how long a partition has had no owner, the sink's own opening not counted.
+    fn watch(
+        &self,
+        partition: &TopicPartition,
+        ownerless: &mut Ownerless,
+        (before, now): (Moment, Moment),
+    ) -> Duration {
+        let is_owned = self.processes.values().any(|p| p.owns(partition, &self.outside));
+        let unowned = now.saturating_since(ownerless.since).saturating_sub(ownerless.entering);
+        let mut openings = self.sink_openings().filter(|(opened, _)| *opened == partition);
+        if is_owned {
+            *ownerless = Ownerless { since: now, entering: Duration::ZERO };
+        } else if let Some((_, opening)) = openings.next() {
+            ownerless.entering += now.saturating_since(before);
+            if opening.took > opening.may_take() {
+                let text = format!("the sink takes {:?} to open {partition}", opening.took);
+                broken(Invariant::I6, Some(partition), text);
+            }
+        }
+        unowned
     }
 
     /// Every second leader is asked to end instead of being killed.

@@ -13,6 +13,7 @@ use super::fleet::Processes;
 use super::history::{self, Invariant, broken, note};
 use super::kafka::Record;
 use super::lake::{Object, Put};
+use super::lane::SinkOpening;
 use super::monitor::Monitor;
 use super::network::{Parcel, Receipt, Said};
 use super::orchestrator::Orchestrator;
@@ -57,6 +58,10 @@ impl World {
             clicks_back_at: Moment::default(),
             is_bad: true,
         };
+        // Any of the two sinks, or both, whatever a history ends with.
+        let topics = ["orders", "clicks"].into_iter().zip([8, 16]);
+        let on_streams = topics.filter(|(_, bit)| seed & bit != 0);
+        world.outside.on_streams = on_streams.map(|(topic, _)| topic.to_owned()).collect();
         let kafka = &mut world.outside.kafka;
         kafka.create_topic("orders", 4);
         kafka.create_topic("clicks", 2);
@@ -95,6 +100,11 @@ impl World {
             self.turn_process();
         }
         self.restart_orchestrators();
+    }
+
+    /// What the sink takes to open, of those partitions that somebody opens.
+    pub(crate) fn sink_openings(&self) -> impl Iterator<Item = (&TopicPartition, SinkOpening)> {
+        self.processes.values().flat_map(|process| process.sink_openings(&self.outside))
     }
 
     fn turn_orchestrator(&mut self) {
@@ -194,10 +204,9 @@ impl World {
 
     /// A broker or the sink does what it was asked.
     fn arrive(&mut self, pid: u32, parcel: Parcel) -> Option<Receipt> {
-        let Outside { kafka, lake, seen, now, .. } = &mut self.outside;
         match parcel {
             Parcel::Record { to, payload, said } => {
-                let next = kafka.append(to, Record::sound(payload));
+                let next = self.outside.kafka.append(to, Record::sound(payload));
                 Some(match said {
                     Said::Heartbeat { incarnation, number } => {
                         Receipt::Heartbeat { incarnation, number }
@@ -208,9 +217,10 @@ impl World {
                 })
             }
             Parcel::Commit { partition, commit } => {
-                let found = kafka.log(&partition)?;
+                let found = self.outside.kafka.log(&partition)?;
                 let (id, offset) = (commit.position.topic_id, commit.offset());
-                lake.check_committed(&partition, id, offset);
+                self.outside.check_committed(&partition, id, offset);
+                let Outside { kafka, seen, .. } = &mut self.outside;
                 let metadata = Some(commit.metadata());
                 let before = kafka
                     .committed
@@ -221,11 +231,23 @@ impl World {
                 Some(Receipt::Commit { partition, commit })
             }
             Parcel::Put { lane, object } => {
+                let Outside { kafka, lake, seen, now, .. } = &mut self.outside;
                 let is_owners =
                     self.processes.get(&pid).is_some_and(|p| p.has(&lane) && p.holds_lease(*now));
                 let put = lake.put(Object { is_owners, ..(*object).clone() }, kafka);
                 seen.puts += u64::from(matches!(put, Put::Stored));
                 Some(Receipt::Put { lane, object, put })
+            }
+            Parcel::Call { lane, topic_id, number, call } => {
+                let of = (lane.partition.clone(), topic_id);
+                let (streams, mut around) = self.outside.service();
+                let reply = streams.call(&of, call, &mut around);
+                Some(Receipt::Reply { lane, number, reply })
+            }
+            Parcel::Append { lane, append } => {
+                let (streams, mut around) = self.outside.service();
+                let verdict = streams.append(&append, &mut around);
+                Some(Receipt::Appended { lane, append, verdict })
             }
         }
     }

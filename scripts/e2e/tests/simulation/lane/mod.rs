@@ -1,11 +1,19 @@
-//! One partition that a process reads: opened by the sink's real rules, written object by object, released.
+//! One partition that a process reads: opened by the sink's real rules, written, released.
+//!
+//! ```text
+//!            chain:   opening ────────────> writing
+//!  ask Kafka <                                        > release
+//!            streams: opening ─> entering ─> appending
+//! ```
 
 mod opening;
+mod writing;
+mod entering;
+mod appending;
 
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::identity::Nonce;
 use common::moment::Moment;
 use common::partition::TopicPartition;
 use common::position::{HandOver, Position};
@@ -13,24 +21,33 @@ use consumer::offsets::{Commit, Offsets};
 use consumer::ownership::{Event, LaneId, Opening, Stopped};
 use consumer::sink::Committed;
 use consumer::sink::parquet::Footer;
-use consumer::sink::parquet::verdict::{Verdict, judge};
-use rand::RngExt as _;
 
-use super::history::{Invariant, broken, note};
-use super::kafka::{Log, controller_topic_id};
-use super::lake::{Object, Put, table_id};
-use super::network::Parcel;
+use super::history::note;
+use super::kafka::Log;
+use super::lake::{Object, table_id};
 use super::outside::Outside;
+use super::streams::Of;
+use appending::Appending;
+use entering::Entering;
+pub(crate) use entering::SinkOpening;
 
-/// A put whose answer does not come is repeated after this.
-const PUT_PATIENCE: Duration = Duration::from_millis(800);
+/// What the sink does not answer is sent again after this.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(800);
 /// How long a lane that stops may go without any progress, and how long a last commit is waited for.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) opening: Opening,
     phase: Phase,
+    /// Fence tokens of the present writer, or of the last one.
+    tokens: Vec<String>,
+    /// Those that Kafka has in an answer of ours: their writer may write.
+    pub(crate) announced: Vec<String>,
+    /// Records that the sink refused.
+    condemned: BTreeSet<u64>,
+    /// Counts what the sink is asked.
+    calls: u64,
     /// It was told to stop, and when something moved last since.
     stop: Option<Moment>,
     /// It was open once.
@@ -39,11 +56,20 @@ pub(crate) struct Lane {
     is_missed: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Phase {
     Opening(Option<Asked>),
+    /// Streams of former owners are ended, and one of its own is made.
+    Entering(Box<Entering>),
     Open(Box<Writer>),
-    Releasing { position: Position, clean: bool, reason: Option<String>, since: Moment },
+    /// Open, too, and its writer has a stream.
+    Appending(Box<Appending>),
+    Releasing {
+        position: Position,
+        clean: bool,
+        reason: Option<String>,
+        since: Moment,
+    },
 }
 
 /// What Kafka said when it was asked, some time before the sink is.
@@ -85,7 +111,17 @@ pub(crate) struct Hands<'a> {
 
 impl Lane {
     pub(crate) fn new(opening: Opening) -> Self {
-        Self { opening, phase: Phase::Opening(None), stop: None, is_told: false, is_missed: false }
+        Self {
+            opening,
+            phase: Phase::Opening(None),
+            tokens: vec![],
+            announced: vec![],
+            condemned: BTreeSet::new(),
+            calls: 0,
+            stop: None,
+            is_told: false,
+            is_missed: false,
+        }
     }
 
     pub(crate) fn stop(&mut self, now: Moment) {
@@ -101,12 +137,22 @@ impl Lane {
         self.is_told && !matches!(self.phase, Phase::Releasing { .. })
     }
 
+    /// What the sink's own opening has come to, while it opens.
+    pub(crate) fn sink_opening(&self, now: Moment) -> Option<SinkOpening> {
+        let Phase::Entering(entering) = &self.phase else { return None };
+        Some(entering.so_far(now))
+    }
+
     fn id(&self) -> LaneId {
         self.opening.lane.clone()
     }
 
     fn partition(&self) -> &TopicPartition {
         &self.opening.lane.partition
+    }
+
+    fn of(&self) -> Of {
+        (self.partition().clone(), self.opening.topic_id)
     }
 
     fn position(&self, offset: u64) -> Position {
@@ -117,19 +163,19 @@ impl Lane {
     /// Does the next thing; the event ends it.
     pub(crate) fn turn(&mut self, hands: &mut Hands<'_>, outside: &mut Outside) -> Option<Event> {
         match &self.phase {
-            Phase::Opening(_) if self.stop.is_some() && !self.is_told => {
-                Some(self.stopped(hands, None, true, None))
+            Phase::Opening(_) | Phase::Entering(_) if self.stop.is_some() => {
+                Some(self.interrupted(hands))
             }
             // Interrupted while what is gone is being recorded.
-            Phase::Open(_) if self.stop.is_some() && !self.is_told => {
-                Some(self.stopped(hands, None, true, None))
-            }
+            Phase::Open(_) if self.stop.is_some() && !self.is_told => Some(self.interrupted(hands)),
             Phase::Opening(None) => self.ask(hands, outside),
             Phase::Opening(Some(asked)) => {
                 let asked = *asked;
                 self.open(asked, hands, outside)
             }
+            Phase::Entering(_) => self.enter(hands, outside),
             Phase::Open(_) => self.work(hands, outside),
+            Phase::Appending(_) => self.append(hands, outside),
             Phase::Releasing { position, clean, reason, since } => {
                 let waited = hands.now.saturating_since(*since) >= STOP_PATIENCE;
                 if !waited && !hands.offsets.is_committed(self.partition()) {
@@ -149,11 +195,7 @@ impl Lane {
         }
         let (end, object, gap) = (writer.end, writer.newest_object, writer.gap);
         let position = self.position(end);
-        if let Some(gap) = gap {
-            outside.seen.gaps += 1;
-            note(Some(self.partition()), || format!("a gap was reported: {gap:?}"));
-            outside.gaps.entry(self.partition().clone()).or_default().push(gap);
-        }
+        self.report(gap, outside);
         if let Phase::Open(writer) = &mut self.phase {
             (writer.fill, writer.gap) = (None, None);
         }
@@ -165,130 +207,27 @@ impl Lane {
         Some(Event::Opened { lane: self.id(), position, tokens: vec![] })
     }
 
-    fn work(&mut self, hands: &mut Hands<'_>, outside: &mut Outside) -> Option<Event> {
-        let Phase::Open(writer) = &self.phase else { return None };
-        if writer.pending.is_some() {
-            return self.go_on_writing(hands, outside);
-        }
-        let (end, fill) = (writer.end, writer.fill);
-        if fill.is_none() && self.stop.is_some() {
-            self.release(end, true, None, hands.now);
-            return None;
-        }
-        let log = outside.kafka.log(self.partition()).map(|(_, log)| log).unwrap_or_default();
-        let to = fill.unwrap_or_else(|| log.end.min(end + outside.rng.random_range(1..6)));
-        if fill.is_none() && log.start > end {
-            self.reopen(end, outside);
-        } else if to > end {
-            self.put(end..to, fill.is_none(), hands, outside);
-        }
-        None
+    /// Says which records are gone.
+    fn report(&self, gap: Option<(u64, u64)>, outside: &mut Outside) {
+        let Some(gap) = gap else { return };
+        outside.seen.gaps += 1;
+        note(Some(self.partition()), || format!("a gap was reported: {gap:?}"));
+        outside.gaps.entry(self.partition().clone()).or_default().push(gap);
     }
 
-    /// What comes next is not in the log any more: it opens anew behind what it stored.
-    fn reopen(&mut self, end: u64, outside: &mut Outside) {
+    /// Told to stop while it opens, for the first time or again.
+    fn interrupted(&mut self, hands: &mut Hands<'_>) -> Event {
+        let given = self.opening.hand_over.as_ref().filter(|_| self.is_told);
+        let (position, clean) = given.map_or((None, true), |given| (given.position, given.clean));
+        self.stopped(hands, position, clean, None)
+    }
+
+    /// It opens anew behind what it stored, as what comes next is not in the log any more, or was refused.
+    fn reopen(&mut self, end: u64, clean: bool, outside: &mut Outside) {
         outside.seen.reopened += 1;
-        let position = Some(self.position(end));
-        self.opening.hand_over = Some(HandOver { position, clean: true, ..HandOver::default() });
+        let (position, tokens) = (Some(self.position(end)), self.tokens.clone());
+        self.opening.hand_over = Some(HandOver { position, clean, tokens, release: None });
         self.phase = Phase::Opening(None);
-    }
-
-    fn put(&mut self, range: Range<u64>, has_rows: bool, hands: &Hands<'_>, outside: &mut Outside) {
-        let footer = Footer {
-            partition: self.partition().clone(),
-            topic_id: self.opening.topic_id,
-            from: range.start,
-            to: range.end,
-            leader_epoch: None,
-            table_id: table_id(),
-            schema_version: 1,
-            controller_topic_id: controller_topic_id(),
-            term: self.opening.lane.since,
-            nonce: Nonce::from_rng(&mut outside.rng),
-        };
-        let object = Object { footer, has_rows, is_owners: false };
-        self.send(&object, hands, outside);
-        let pending = Pending { object, put_at: hands.now, accept: None };
-        if let Phase::Open(writer) = &mut self.phase {
-            writer.pending = Some(pending);
-        }
-    }
-
-    fn send(&self, object: &Object, hands: &Hands<'_>, outside: &mut Outside) {
-        let object = Box::new(object.clone());
-        outside.send(hands.pid, Parcel::Put { lane: self.id(), object });
-    }
-
-    /// Repeats what was not answered, or counts another's object once the lease is confirmed.
-    fn go_on_writing(&mut self, hands: &mut Hands<'_>, outside: &mut Outside) -> Option<Event> {
-        let Phase::Open(writer) = &mut self.phase else { return None };
-        let pending = writer.pending.as_mut()?;
-        let is_stuck = self.stop.is_some_and(|at| hands.now.saturating_since(at) >= STOP_PATIENCE);
-        if let Some((found, sent)) = pending.accept.clone() {
-            if hands.holds && hands.acknowledged > sent {
-                outside.seen.accepted += 1;
-                self.advance(&found, hands);
-                return self.tell_opened(hands, outside);
-            }
-        } else if hands.now.saturating_since(pending.put_at) >= PUT_PATIENCE {
-            pending.put_at = hands.now;
-            let object = pending.object.clone();
-            self.send(&object, hands, outside);
-        }
-        if is_stuck && let Phase::Open(writer) = &self.phase {
-            self.release(writer.end, false, None, hands.now);
-        }
-        None
-    }
-
-    /// The sink has answered a put, of this lane, perhaps of an object that is no longer pending.
-    pub(crate) fn answered(
-        &mut self,
-        object: &Object,
-        put: &Put,
-        hands: &mut Hands<'_>,
-        outside: &mut Outside,
-    ) -> Option<Event> {
-        let Phase::Open(writer) = &mut self.phase else { return None };
-        let pending = writer.pending.as_mut()?;
-        if pending.object.footer.nonce != object.footer.nonce || pending.accept.is_some() {
-            return None;
-        }
-        let found = match put {
-            Put::Stored => object.footer.clone(),
-            Put::Taken(found) => match judge(&object.footer, found) {
-                Verdict::Own => found.clone(),
-                Verdict::Accept => {
-                    pending.accept = Some((found.clone(), hands.sent));
-                    return None;
-                }
-                Verdict::Fenced(by) => {
-                    outside.seen.fenced += 1;
-                    let end = writer.end;
-                    self.release(end, false, Some(format!("fenced by {by}")), hands.now);
-                    return None;
-                }
-                verdict @ (Verdict::OtherTopicId | Verdict::Unusable(_)) => {
-                    let text = format!("the chain holds what does not belong there: {verdict:?}");
-                    broken(Invariant::I1, Some(self.partition()), text)
-                }
-            },
-        };
-        self.advance(&found, hands);
-        self.tell_opened(hands, outside)
-    }
-
-    fn advance(&mut self, stored: &Footer, hands: &mut Hands<'_>) {
-        let position = self.position(stored.to);
-        let Phase::Open(writer) = &mut self.phase else { return };
-        writer.end = stored.to;
-        writer.newest_object = Some(stored.from);
-        writer.pending = None;
-        let commit = Commit { position, object: writer.newest_object };
-        if let Some(at) = &mut self.stop {
-            *at = hands.now;
-        }
-        hands.offsets.want(&self.opening.lane.partition, commit);
     }
 
     /// The cluster says which topics there are. One broker may not know a topic yet, so that an
@@ -300,8 +239,12 @@ impl Lane {
         if is_absence && !was_missed {
             return;
         }
-        if let Phase::Open(writer) = &self.phase {
-            self.release(writer.end, false, Some(text), now);
+        match &self.phase {
+            Phase::Open(writer) => self.release(writer.end, false, Some(text), now),
+            Phase::Appending(writer) => self.release(writer.end, false, Some(text), now),
+            // Kafka is asked again, and says so.
+            Phase::Entering(_) => self.phase = Phase::Opening(None),
+            Phase::Opening(_) | Phase::Releasing { .. } => {}
         }
     }
 
@@ -321,7 +264,8 @@ impl Lane {
             let at = position.map(|position| position.offset);
             format!("process {} released it at {at:?}, clean {clean}, {reason:?}", hands.pid)
         });
-        let stopped = Stopped { position, clean, tokens: vec![], polled_at_ms: None, reason };
+        let tokens = self.tokens.clone();
+        let stopped = Stopped { position, clean, tokens, polled_at_ms: None, reason };
         Event::Stopped { lane: self.id(), stopped }
     }
 }

@@ -1,4 +1,4 @@
-//! Pure. How a lane opens: by the sink's real rules, on what the simulated brokers and chains hold.
+//! Pure. How a lane opens: what Kafka says, and then a chain by the sink's real rules.
 
 use consumer::lease_watch::lease_channel;
 use consumer::ownership::Event;
@@ -36,6 +36,10 @@ impl Lane {
         let is_away = outside.now < outside.sink_back_at;
         if is_away || outside.is_sink_bad && outside.rng.random_ratio(1, 20) {
             return Some(self.failed_to_open("the sink is away", hands, outside));
+        }
+        if outside.is_on_streams(self.partition()) {
+            let begun = self.begin_to_enter(asked, hands, outside);
+            return begun.err().map(|reason| self.failed_to_open(&reason, hands, outside));
         }
         match self.try_open(asked, hands, outside) {
             Ok(writer) => {
@@ -104,7 +108,7 @@ impl Lane {
         }
     }
 
-    fn request(&self, asked: Asked) -> OpenRequest {
+    pub(super) fn request(&self, asked: Asked) -> OpenRequest {
         OpenRequest {
             partition: self.partition().clone(),
             topic_id: self.opening.topic_id,
@@ -119,7 +123,7 @@ impl Lane {
         }
     }
 
-    fn failed_to_open(
+    pub(super) fn failed_to_open(
         &mut self,
         reason: &str,
         hands: &mut Hands<'_>,

@@ -21,7 +21,7 @@ use rand::RngExt as _;
 
 use super::history::{Invariant, broken, note};
 use super::kafka::{Payload, controller_topic_id};
-use super::lane::{Hands, Lane};
+use super::lane::{Hands, Lane, SinkOpening};
 use super::network::{Parcel, Receipt, Said};
 use super::outside::Outside;
 
@@ -130,6 +130,17 @@ impl Process {
         lanes.find(|(id, lane)| id.partition == *partition && lane.is_open()).map(|(_, lane)| lane)
     }
 
+    /// What the sink's own openings have come to, of those partitions that it opens.
+    pub(crate) fn sink_openings(
+        &self,
+        outside: &Outside,
+    ) -> impl Iterator<Item = (&TopicPartition, SinkOpening)> {
+        let now = self.now(outside);
+        self.lanes
+            .iter()
+            .filter_map(move |(id, lane)| Some((&id.partition, lane.sink_opening(now)?)))
+    }
+
     pub(crate) fn reads_anything(&self) -> bool {
         self.lanes.values().any(Lane::is_open)
     }
@@ -228,7 +239,11 @@ impl Process {
                         format!("{lane:?} is stopped, and does not run"),
                     ),
                 },
-                Action::Announced { .. } => {} // The simulated sink fences without tokens.
+                Action::Announced { lane, tokens } => {
+                    if let Some(lane) = self.lanes.get_mut(&lane) {
+                        lane.announced = tokens;
+                    }
+                }
                 Action::Abandon(lane) => {
                     self.offsets.forget(&lane.partition);
                     self.lanes.remove(&lane);
@@ -339,6 +354,12 @@ impl Process {
                 self.watch_lease(outside);
             }
             Receipt::Answer { incarnation, number } if incarnation == self.incarnation() => {
+                // As who was frozen: the lapse has yet to be noticed, and nobody may begin to write by it.
+                if self.lease.clone().has_lapsed(now) {
+                    outside.seen.late_answers += 1;
+                    self.tell(Event::AnswerLost, outside);
+                    return None;
+                }
                 self.answer_acknowledged = self.answer_acknowledged.max(number);
                 self.tell(Event::AnswerAcknowledged(number), outside);
             }
@@ -350,6 +371,17 @@ impl Process {
                 let (mut hands, lanes) = self.hands(holds, outside);
                 let event = lanes.get_mut(&id)?.answered(&object, &put, &mut hands, outside);
                 return self.lane_says(id, event?, outside);
+            }
+            Receipt::Reply { lane: id, number, reply } => {
+                let holds = self.holds_lease(outside.now);
+                let (mut hands, lanes) = self.hands(holds, outside);
+                let event = lanes.get_mut(&id)?.replied(number, &reply, &mut hands, outside);
+                return self.lane_says(id, event?, outside);
+            }
+            Receipt::Appended { lane: id, append, verdict } => {
+                let holds = self.holds_lease(outside.now);
+                let (mut hands, lanes) = self.hands(holds, outside);
+                lanes.get_mut(&id)?.appended(&append, &verdict, &mut hands, outside);
             }
             // Of an earlier life.
             Receipt::Heartbeat { .. } | Receipt::Answer { .. } | Receipt::Command { .. } => {}
