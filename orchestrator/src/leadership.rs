@@ -10,8 +10,8 @@
 //!
 //! Where orchestrators share a Lease only its holder stands; who leads without it goes on leading.
 //!
-//! The log's order decides, so no clock and no lock is trusted with it: a leader that was frozen
-//! reads the record that deposed it before it reads anything else.
+//! The log's order decides, so no clock and no lock is trusted with it. A leader whose last record that it read back
+//! is older than the silence after which others stand may have been deposed by a record that it has yet to read.
 
 use std::time::Duration;
 
@@ -63,9 +63,22 @@ pub enum Action {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Role {
-    Standby { patience: Duration },
-    Candidate { started: Nonce, generation: Option<Generation>, marker: Nonce, since: Moment },
-    Leader { generation: Generation, alive: Option<Nonce>, alive_written: Moment },
+    Standby {
+        patience: Duration,
+    },
+    Candidate {
+        started: Nonce,
+        generation: Option<Generation>,
+        marker: Nonce,
+        since: Moment,
+    },
+    /// Up to `confirmed` nobody else led: it wrote then what it has read back.
+    Leader {
+        generation: Generation,
+        alive: Option<Nonce>,
+        alive_written: Moment,
+        confirmed: Moment,
+    },
 }
 
 /// One orchestrator's part in the election.
@@ -96,6 +109,14 @@ impl Leadership {
 
     pub fn is_leader(&self) -> bool {
         matches!(self.role, Role::Leader { .. })
+    }
+
+    /// Another may lead that has waited for a sign of life, and was not read of.
+    pub fn may_be_deposed(&self, now: Moment) -> bool {
+        match self.role {
+            Role::Leader { confirmed, .. } => now.saturating_since(confirmed) >= SILENCE,
+            Role::Standby { .. } | Role::Candidate { .. } => false,
+        }
     }
 
     /// The generation that leads, as far as was read.
@@ -190,18 +211,20 @@ impl Leadership {
         self.highest = Some(generation);
         self.heard = now;
         self.is_alone = false;
-        if let Role::Leader { alive, .. } = &mut self.role
+        if let Role::Leader { alive, alive_written, confirmed, .. } = &mut self.role
             && *alive == Some(nonce)
         {
-            *alive = None;
+            (*alive, *confirmed) = (None, *alive_written);
         }
     }
 
     fn marker(&mut self, nonce: Nonce, now: Moment) -> Vec<Action> {
         match self.role {
-            Role::Candidate { generation: Some(generation), marker, .. } if marker == nonce => {
-                let alive_written = now - ALIVE_INTERVAL;
-                self.role = Role::Leader { generation, alive: None, alive_written };
+            Role::Candidate { generation: Some(generation), marker, since, .. }
+                if marker == nonce =>
+            {
+                let (alive_written, confirmed) = (now - ALIVE_INTERVAL, since);
+                self.role = Role::Leader { generation, alive: None, alive_written, confirmed };
                 vec![Action::Lead(generation)]
             }
             Role::Standby { .. } | Role::Candidate { .. } | Role::Leader { .. } => vec![],
@@ -232,7 +255,7 @@ impl Leadership {
             }
             Role::Candidate { .. } => vec![],
             // The next sign of life only after the one before was read back.
-            Role::Leader { generation, alive: alive @ None, alive_written }
+            Role::Leader { generation, alive: alive @ None, alive_written, .. }
                 if now.saturating_since(*alive_written) >= ALIVE_INTERVAL =>
             {
                 let nonce = Nonce::from_rng(rng);
@@ -318,6 +341,23 @@ mod tests {
         let two_does: Vec<_> = log.iter().flat_map(|event| two.handle(event.clone(), 1)).collect();
         assert_eq!(one_does, []);
         assert_eq!(two_does, [Action::Lead(Generation(5))]);
+    }
+
+    /// Whoever stands for leader has waited for so long since it read what is read back here.
+    #[test]
+    fn a_leader_may_be_deposed_until_it_reads_itself_back() {
+        let mut leader = Candidate::new(1);
+        leader.lead(4);
+        let may_be = |leader: &Candidate, seconds| leader.leadership.may_be_deposed(at(seconds));
+        assert!(!may_be(&leader, 9) && may_be(&leader, 10));
+        let written = leader.handle(Event::Tick, 8);
+        let [Action::WriteAlive { generation, nonce }] = written[..] else { panic!("{written:?}") };
+        leader.handle(Event::Alive { nonce: Nonce(!nonce.0), generation }, 12);
+        assert!(may_be(&leader, 12), "it was another's");
+        leader.handle(Event::Alive { nonce, generation }, 13);
+        assert!(!may_be(&leader, 17) && may_be(&leader, 18), "it counts from its writing");
+        leader.handle(Event::Started { nonce: Nonce(1), generation: Generation(9) }, 19);
+        assert!(!may_be(&leader, 99), "it leads no more");
     }
 
     #[test]

@@ -125,7 +125,21 @@ impl Conductor {
     }
 
     /// Takes one input and returns what to do, in this order.
+    ///
+    /// Who may have been deposed commands nobody: a consumer that the next leader cannot reach would obey. A command that
+    /// was left out is unanswered, and is repeated once it is certain who leads.
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Action> {
+        let mut actions = self.take(input, now);
+        if self.leadership.may_be_deposed(now.moment) {
+            let is_command = |action: &Action| {
+                matches!(action, Action::Write { message: Message::Assign(_), .. })
+            };
+            actions.retain(|action| !is_command(action));
+        }
+        actions
+    }
+
+    fn take(&mut self, input: Input, now: Now) -> Vec<Action> {
         match input {
             Input::Tick => self.tick(now),
             Input::Requests(received) => self.read_requests(received, now),

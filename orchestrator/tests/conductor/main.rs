@@ -147,6 +147,22 @@ fn a_deposed_leader_says_nothing_more() {
     assert_eq!(stage.written, written);
 }
 
+/// A leader that does not read itself back may have been deposed, and tells consumers nothing until it does.
+#[test]
+fn a_leader_that_may_be_deposed_commands_nobody() {
+    let mut stage = Stage::settled(4, 300);
+    let before = stage.owners();
+    stage.hold_requests();
+    stage.pass(12_000);
+    let told = stage.commands(ConsumerId(1)) + stage.commands(ConsumerId(2));
+    stage.crash(ConsumerId(2));
+    stage.pass(5_000);
+    assert_eq!(stage.commands(ConsumerId(1)) + stage.commands(ConsumerId(2)), told);
+    stage.pass_on_requests();
+    stage.pass(5_000);
+    assert_eq!(stage.owners(), before);
+}
+
 /// A service topic that is empty, as after a mistake, takes nothing away; a tombstone does.
 #[test]
 fn only_a_tombstone_stops_a_topic() {

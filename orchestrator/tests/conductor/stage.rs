@@ -55,6 +55,8 @@ pub(crate) struct Stage {
     standing_still: Option<u32>,
     /// Its partition of the controller topic has no leader.
     unreachable: Option<ConsumerId>,
+    /// What was written to partition 0 and is not passed on, while nothing is.
+    held: Option<Vec<Input>>,
     pub(crate) told_to_end: Vec<ConsumerId>,
     /// What the consumers of the fleet were created with.
     deployments: BTreeMap<ConsumerId, DeploymentEntry>,
@@ -137,6 +139,7 @@ impl Stage {
             seed: 1,
             standing_still: None,
             unreachable: None,
+            held: None,
             told_to_end: vec![],
             deployments: BTreeMap::new(),
             has_no_place: false,
@@ -306,6 +309,17 @@ impl Stage {
         self.unreachable = None;
         let generation = self.reading.unwrap();
         self.inputs.push_back(Input::Reachable { generation });
+        self.drain();
+    }
+
+    /// From now on nothing is read on partition 0.
+    pub(crate) fn hold_requests(&mut self) {
+        self.held = Some(vec![]);
+    }
+
+    /// All of it is read.
+    pub(crate) fn pass_on_requests(&mut self) {
+        self.inputs.extend(self.held.take().unwrap_or_default());
         self.drain();
     }
 
@@ -614,7 +628,11 @@ impl Stage {
         let offset = log.last().map_or(0, |(last, _)| last + 1);
         log.push((offset, message.clone()));
         if partition == 0 {
-            self.inputs.push_back(Input::Requests(received(offset, message)));
+            let input = Input::Requests(received(offset, message));
+            match &mut self.held {
+                Some(held) => held.push(input),
+                None => self.inputs.push_back(input),
+            }
         }
     }
 
