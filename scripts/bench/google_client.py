@@ -141,7 +141,8 @@ def appender(client: BigQueryWriteClient, table: str, delivery: str, descriptor:
 
 def open_topic(servers: str, topic: str) -> tuple[Consumer, str, dict[int, int]]:
     """A consumer of all partitions from their beginning, the topic's id, and where each ends."""
-    found = AdminClient({"bootstrap.servers": servers}).describe_topics(TopicCollection([topic]))[topic].result()
+    admin = AdminClient({"bootstrap.servers": servers})
+    found = admin.describe_topics(TopicCollection([topic]))[topic].result()
     settings = {"bootstrap.servers": servers, "group.id": f"bench-{time.time_ns()}", "enable.auto.commit": False}
     consumer = Consumer(settings)
     places = [TopicPartition(topic, partition.id, 0) for partition in found.partitions]

@@ -164,7 +164,8 @@ impl<'a> Reader<'a> {
                     let partition = self.lane.opening.lane.partition.clone();
                     let writer = self.writer.take().expect("one object is stored at a time");
                     let announced = self.lane.announced.clone();
-                    let work = write(context, partition, (writer, announced), sealed);
+                    let tally = Arc::clone(&self.lane.tally);
+                    let work = write(context, partition, tally, (writer, announced), sealed);
                     self.writing = Some(Box::pin(work));
                 }
                 Step::Finish => return Some(self.finished()),

@@ -32,7 +32,9 @@ pub struct Tally {
     is_full: bool,
     /// Decoding is tried again: the table or the dead-letter topic cannot be written.
     is_retrying: bool,
-    /// While one of both holds: since when, not counted yet.
+    /// Storing is tried again: the sink throttles, or is away.
+    is_storing_again: bool,
+    /// While one of them holds: since when, not counted yet.
     waiting_since: Option<Moment>,
 }
 
@@ -41,7 +43,7 @@ pub struct Tally {
 pub struct Work {
     /// Decoding and storing; both go on at once.
     pub busy: Duration,
-    /// Waiting for the sink, or for the dead-letter topic, with nothing else to do.
+    /// Waiting for the sink, or for the dead-letter topic, with nothing else to do or because it refuses for now.
     pub sink_wait: Duration,
     /// Whether anything was read, or waited for the sink.
     pub is_active: bool,
@@ -71,11 +73,18 @@ impl Tally {
         self.count_wait(now);
     }
 
+    /// Notes whether storing has to be tried again: others would wait for the sink as well, however much fits into memory.
+    pub fn stores_again(&mut self, again: bool, now: Moment) {
+        self.is_storing_again = again;
+        self.count_wait(now);
+    }
+
     fn count_wait(&mut self, now: Moment) {
         if let Some(since) = self.waiting_since {
             self.work.sink_wait += now.saturating_since(since);
         }
-        self.waiting_since = (self.is_full || self.is_retrying).then_some(now);
+        let waits = self.is_full || self.is_retrying || self.is_storing_again;
+        self.waiting_since = waits.then_some(now);
     }
 
     /// Notes how long the oldest record of an object took, and returns that in milliseconds.
@@ -142,5 +151,16 @@ mod tests {
         tally.waits_for_sink(false, at(9));
         assert_eq!(tally.report(&partition, at(9)).1.sink_wait, Duration::from_secs(2));
         assert_eq!(tally.report(&partition, at(10)).1, Work::default());
+    }
+
+    #[test]
+    fn a_sink_that_refuses_for_now_is_waited_for_though_more_can_be_read() {
+        let at = |seconds| Moment::since_boot(Duration::from_secs(seconds));
+        let (mut tally, partition) = (Tally::default(), TopicPartition::new("orders", 0));
+        tally.stores_again(true, at(1));
+        tally.waits_for_sink(false, at(2));
+        assert_eq!(tally.report(&partition, at(4)).1.sink_wait, Duration::from_secs(3));
+        tally.stores_again(false, at(6));
+        assert_eq!(tally.report(&partition, at(9)).1.sink_wait, Duration::from_secs(2));
     }
 }

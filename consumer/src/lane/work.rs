@@ -185,10 +185,16 @@ impl BatchDecoder {
 pub(super) async fn write(
     context: Arc<LaneContext>,
     partition: TopicPartition,
+    tally: Arc<Mutex<Tally>>,
     (mut writer, mut announced): (Writer, watch::Receiver<Vec<String>>),
     sealed: Sealed,
 ) -> Written {
     let clock: Clock = context.clock;
+    let note = |again| {
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.stores_again(again, clock.now());
+    };
+    note(false);
     let retries = context.metrics.retries(&partition);
     let started_at = clock.now();
     let mut backoff = context.backoff();
@@ -203,10 +209,12 @@ pub(super) async fn write(
         match writer.write(&sealed.batch).await {
             Err(error) if error.is_transient() => {
                 retries.inc();
+                note(true);
                 warn!(%partition, error = %Chain(&error), "storing is tried again");
                 sleep(backoff.next_delay()).await;
             }
             outcome => {
+                note(false);
                 let busy = clock.now().saturating_since(started_at);
                 return Written { writer, sealed, outcome, busy };
             }
