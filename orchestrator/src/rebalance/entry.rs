@@ -159,17 +159,18 @@ impl Entry {
     }
 
     /// An incarnation names writers of it that it was given by a command which could not be read: the next owner is to
-    /// fence them.
+    /// fence them. The owner that is known, if one is, was there before and has ended, or never took it.
     pub(crate) fn hear_stranger(&mut self, since: Term, tokens: &[String]) {
-        if self.state == State::Unowned && !tokens.is_empty() && Some(since) > self.released_since {
+        if !tokens.is_empty() && Some(since) > self.last_since() {
             let given = self.hand_over.take().unwrap_or_default();
             self.hand_over = Some(given.after_unclean_end(tokens));
         }
     }
 
-    /// Whoever else may have held it has ended: what was to be handed over may be behind by now.
+    /// Whoever else may have held it has ended: what was to be handed over may be behind by now. So it is, too, where
+    /// somebody was told to take it and may yet have nothing to say of it.
     pub(super) fn trace(&mut self) {
-        if !self.is_traced && self.state == State::Unowned {
+        if !self.is_traced && matches!(self.state, State::Unowned | State::Assigning(_)) {
             let given = self.hand_over.take();
             self.hand_over = given.map(|given| given.after_unclean_end(&[]));
         }

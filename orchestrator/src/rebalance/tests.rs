@@ -196,6 +196,40 @@ fn tokens_of_an_owner_whose_command_was_not_read_are_handed_over() {
     assert_eq!((hand_over.clean, hand_over.tokens), (false, vec!["a".to_owned()]));
 }
 
+/// The owner that is known ended, and the command that gave it to the next one could not be read.
+#[test]
+fn tokens_of_a_later_owner_than_the_one_that_is_known_are_handed_over() {
+    let mut rebalance = owned_by_a();
+    rebalance.handle(answer(A, 2, 1, vec![held_by("a", 1)]), now());
+    rebalance.handle(answer(B, 2, 2, vec![held_by("b", 9)]), now());
+    rebalance.handle(Event::Ended(A.1), now());
+    let mut found = tokens(&rebalance);
+    found.sort();
+    assert_eq!(found, ["a", "b"]);
+}
+
+/// Who was told to take it says only after the doubt is over that it did not: another may have had it meanwhile.
+#[test]
+fn what_was_doubted_and_never_taken_is_not_clean() {
+    let (consumer, incarnation) = A;
+    let holder = Holder { consumer, incarnation, since: Term::new(6, 3) };
+    let entry = Entry {
+        state: State::Assigning(holder),
+        read_as: Some(topic_source("orders")),
+        hand_over: Some(released(B.1)),
+        ..Entry::default()
+    };
+    let seats = BTreeMap::from([(incarnation, Seat::new(consumer))]);
+    let mut rebalance = Rebalance::new(Generation(7), [(partition(), entry)].into(), seats);
+    rebalance.handle(Event::Tick, now());
+    rebalance.handle(Event::Traced, now());
+    let sequence = rebalance.sequence().0;
+    rebalance.handle(answer(A, 1, sequence, vec![]), now());
+    let entry = &rebalance.entries()[&partition()];
+    let hand_over = entry.hand_over.clone().unwrap();
+    assert_eq!((entry.holder(), hand_over.clean), (None, false));
+}
+
 #[test]
 fn an_incarnation_that_was_given_up_and_yet_lives_is_told_to_end() {
     let mut rebalance = owned_by_a();
