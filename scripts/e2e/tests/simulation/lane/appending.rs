@@ -10,7 +10,7 @@ use consumer::offsets::Commit;
 use consumer::sink::bigquery::appends::{Appends, Judged, Piece};
 use consumer::sink::bigquery::client::Verdict;
 use consumer::sink::bigquery::encode::encode;
-use consumer::sink::bigquery::encode::rows::EncodedRows;
+use consumer::sink::bigquery::encode::rows::{EncodedRows, RequestLimits};
 use consumer::sink::bigquery::token::Stream;
 use consumer::table::schema::TableSchema;
 use rand::RngExt as _;
@@ -52,7 +52,7 @@ struct Connection {
 impl Appending {
     pub(super) fn new(stream: Stream, end: u64, connection: u64) -> Self {
         let connection = Connection { number: connection, ..Connection::default() };
-        Self { stream, end, batch: None, appends: Appends::default(), connection }
+        Self { stream, end, batch: None, appends: Appends::new(true), connection }
     }
 }
 
@@ -109,7 +109,7 @@ impl Lane {
             from = end + 1;
         }
         outside.streams.letters(&of, letters);
-        writer.appends.begin(&parts, limit);
+        writer.appends.begin(&parts, RequestLimits { bytes: limit, rows: u64::MAX });
         writer.batch = Some(to);
     }
 
@@ -185,9 +185,10 @@ impl Lane {
                 let reason = format!("{} was ended by another owner", writer.stream.name());
                 self.release(end, false, Some(reason), hands.now);
             }
-            Judged::Unusable(problem) => {
-                outside.seen.unusable += 1;
-                self.release(end, false, Some(problem), hands.now);
+            Judged::Unusable(problem) => self.give_up(end, problem, hands, outside),
+            Judged::Gone => {
+                let problem = format!("{} is not known any more", writer.stream.name());
+                self.give_up(end, problem, hands, outside);
             }
             Judged::RowsRefused(rows) => {
                 outside.seen.condemned += rows.len() as u64;
@@ -198,6 +199,12 @@ impl Lane {
                 self.reconnect(hands.now);
             }
         }
+    }
+
+    /// Nobody can go on with the stream.
+    fn give_up(&mut self, end: u64, problem: String, hands: &Hands<'_>, outside: &mut Outside) {
+        outside.seen.unusable += 1;
+        self.release(end, false, Some(problem), hands.now);
     }
 
     fn batch_stored(&mut self, hands: &mut Hands<'_>) {
