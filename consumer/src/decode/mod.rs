@@ -40,6 +40,8 @@ pub struct Decoder {
     declared: Arc<[Column]>,
     partition: TopicPartition,
     topic_id: TopicId,
+    /// Whether there will be no more columns than a table has.
+    is_closed: bool,
 }
 
 /// What became of a batch.
@@ -173,7 +175,12 @@ impl Decoder {
         }
         let declared = declared(&format.values).map_err(FormatError::Schema)?.into();
         let (format, schemas) = (Arc::new(format), schemas.map(Arc::new));
-        Ok(Self { format, schemas, declared, partition, topic_id })
+        Ok(Self { format, schemas, declared, partition, topic_id, is_closed: false })
+    }
+
+    /// The same for a table that gets no more columns: records that need others do not fit.
+    pub fn closed(&self) -> Self {
+        Self { is_closed: true, ..self.clone() }
     }
 
     pub fn partition(&self) -> &TopicPartition {

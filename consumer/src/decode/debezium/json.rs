@@ -54,7 +54,7 @@ impl<'f> EnvelopeReader<'f> {
         if let Some(schema) = &schema {
             let size = count(&schema.columns);
             if !columns.has(&schema.columns) {
-                if columns.size() + size > COLUMNS_MAX {
+                if growth.is_closed || columns.size() + size > COLUMNS_MAX {
                     return Err(Reject::Misfit);
                 }
                 growth.is_wanted |= columns.want(&schema.columns);

@@ -33,6 +33,8 @@ struct Batch<'d> {
     envelopes: Option<EnvelopeReader<'d>>,
     rows: RowsBuilder,
     growth: Growth,
+    /// Columns and nested fields that the table has.
+    size: usize,
     is_wider: bool,
     /// Which records are kept as text.
     misfits: BTreeSet<usize>,
@@ -44,6 +46,8 @@ struct Batch<'d> {
 pub(super) struct Growth {
     /// Columns and nested fields, those included that the record adds.
     pub(super) size: usize,
+    /// Whether a record that adds any does not fit.
+    pub(super) is_closed: bool,
     /// True once the record made a field, or gave one its type.
     pub(super) has_new: bool,
     /// True once a schema beside a record asked for columns that are not there.
@@ -85,14 +89,16 @@ impl<'d> Batch<'d> {
         // Wide tables are mostly sparse: memory is taken where values come.
         let room = if columns.len() <= DENSE_COLUMNS_MAX { records } else { 0 };
         let mut rows = RowsBuilder::new(decoder, &columns, records, room);
-        let is_wider = rows.columns.want(&decoder.declared);
-        let growth = Growth { size: rows.columns.size().max(count(&columns)), ..Growth::default() };
+        let is_closed = decoder.is_closed;
+        let is_wider = !is_closed && rows.columns.want(&decoder.declared);
+        let size = rows.columns.size();
+        let growth = Growth { size: size.max(count(&columns)), is_closed, ..Growth::default() };
         let envelopes = match &decoder.format.values {
             ValueFormat::Debezium(debezium) => Some(EnvelopeReader::new(debezium)),
             _ => None,
         };
         let (misfits, tape) = (misfits.clone(), Vec::new());
-        Self { decoder, envelopes, rows, growth, is_wider, misfits, tape }
+        Self { decoder, envelopes, rows, growth, size, is_wider, misfits, tape }
     }
 
     /// Adds the record's row, or says why it is a dead letter.
@@ -151,6 +157,9 @@ impl<'d> Batch<'d> {
             self.growth.size = self.growth.size.max(self.rows.columns.size());
         }
         if growth.has_new && read.is_ok() {
+            if growth.is_closed && self.rows.columns.size() > self.size {
+                return Err(Reject::Misfit);
+            }
             self.settle();
         }
         read

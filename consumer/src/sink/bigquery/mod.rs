@@ -21,6 +21,7 @@ pub mod appends;
 mod names;
 mod resolve;
 mod widening;
+mod closed;
 mod claim;
 mod table;
 mod inserts;

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::claim::id_of;
 use super::client::{Asked, CallError, Client, FoundTable, Kind, Patched};
+use super::closed::adopt_present;
 use super::columns::{Adopted, adopt};
 use super::fencing::{End, Fencing, Step};
 use super::token::{Stream, Token};
@@ -23,6 +24,8 @@ use crate::sink::claims::{Beginning, Claims};
 use crate::sink::{OpenRequest, Opened, SinkError, Widened, Writer};
 use crate::table::schema::{Column, TableSchema};
 
+/// How many batches need the same columns in vain before they are looked for in the table again.
+const LOOK_AGAIN: u32 = 100;
 /// How long until what may be otherwise soon is asked again.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -41,10 +44,18 @@ struct Shared {
     options: TableOptions,
     /// The columns that records of this process needed so far.
     schema: RwLock<Arc<TableSchema>>,
-    /// One partition at a time changes the table.
-    widening: Mutex<()>,
+    /// One partition at a time changes the table; what it lacks, where it may not be changed.
+    widening: Mutex<Option<Lacking>>,
     /// Whether it is perhaps no more: something of it was not found.
     is_doubtful: AtomicBool,
+}
+
+/// What was wanted of a table that has not all of it.
+#[derive(Debug)]
+struct Lacking {
+    wanted: Vec<Column>,
+    /// How often that is known without looking at the table.
+    times: u32,
 }
 
 impl BigQueryTable {
@@ -65,16 +76,23 @@ impl BigQueryTable {
         &self.0.client
     }
 
-    /// Finds each wanted column in the table, or adds it. Rows may be refused for a while after that:
-    /// streams learn of new columns late.
+    /// Finds each wanted column in the table, or adds it, where that is allowed. Rows may be refused for a
+    /// while after that: streams learn of new columns late.
     pub async fn widen(&self, wanted: &[Column]) -> Result<Widened, SinkError> {
-        let _alone = self.0.widening.lock().await;
+        let mut lacking = self.0.widening.lock().await;
         let known = self.schema();
-        let Adopted { schema, has_other_types, .. } = self.adopt(&known, wanted).await?;
+        let same = lacking.as_mut().filter(|it| it.wanted == wanted && it.times > 0);
+        if let Some(Lacking { times, .. }) = same {
+            *times -= 1;
+            return Ok(Widened { schema: known, has_other_types: false, is_closed: true });
+        }
+        let Adopted { schema, has_other_types, fields } = self.adopt(&known, wanted).await?;
+        let is_closed = fields.is_some();
+        *lacking = is_closed.then(|| Lacking { wanted: wanted.into(), times: LOOK_AGAIN });
         if schema.version > known.version {
             *self.0.schema.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schema);
         }
-        Ok(Widened { schema: self.schema(), has_other_types })
+        Ok(Widened { schema: self.schema(), has_other_types, is_closed })
     }
 
     /// Before it is opened again it is to be looked for.
@@ -105,6 +123,7 @@ impl BigQueryTable {
         self.adopt(&self.schema(), &[]).await.map(drop)
     }
 
+    /// With the fields that the table has not, if it may not be changed.
     async fn adopt(&self, known: &TableSchema, wanted: &[Column]) -> Result<Adopted, SinkError> {
         loop {
             let table = self.look_up().await?;
@@ -113,23 +132,32 @@ impl BigQueryTable {
             let adopted = adopted.map_err(|error| self.refused(error.to_string()))?;
             let Some(wider) = &adopted.fields else { return Ok(adopted) };
             if !self.0.options.may_widen {
-                let names: Vec<_> = wanted.iter().map(|column| column.name.as_str()).collect();
-                let names = names.join(", ");
-                let reason = format!(
-                    "it lacks some of the columns {names}, and the service entry says `widen` `false`"
-                );
-                return Err(self.refused(reason));
+                let present = adopt_present(known, &table.schema.fields, wanted);
+                let present = present.map_err(|error| self.refused(error.to_string()))?;
+                if present.fields.is_some() {
+                    return Err(self.lacks(&known.columns));
+                }
+                return Ok(Adopted { fields: adopted.fields, ..present });
             }
             let patch = json!({"schema": {"fields": wider}});
             let patched = self.0.client.patch_table(&self.0.name, &table.etag, &patch).await;
             match patched.map_err(|source| self.failed("add columns to the table", source))? {
                 Patched::Done => {
                     info!(table = self.0.name, columns = wider.len(), "the table was widened");
-                    return Ok(adopted);
+                    return Ok(Adopted { fields: None, ..adopted });
                 }
                 Patched::Conflict => {} // By another process: what it added may be what is wanted.
             }
         }
+    }
+
+    /// No record can be a row of it as it is, and it may not be changed.
+    pub fn lacks(&self, wanted: &[Column]) -> SinkError {
+        let names: Vec<_> = wanted.iter().map(|column| column.name.as_str()).collect();
+        let names = names.join(", ");
+        self.refused(format!(
+            "it lacks some of the columns {names}, and the service entry says `widen` `false`"
+        ))
     }
 
     async fn look_up(&self) -> Result<FoundTable, SinkError> {

@@ -13,6 +13,7 @@ mod stage;
 mod warehouse;
 
 mod deaths;
+mod delivery;
 mod faults;
 mod growth;
 mod widening;
