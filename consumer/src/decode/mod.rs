@@ -46,6 +46,8 @@ pub struct Decoder {
     declared: Arc<[Column]>,
     partition: TopicPartition,
     topic_id: TopicId,
+    /// Whether there will be no more columns than a table has.
+    is_closed: bool,
 }
 
 /// What became of a batch.
@@ -192,7 +194,13 @@ impl Decoder {
         let declared =
             declared(&format.values, changes.is_some()).map_err(FormatError::Schema)?.into();
         let (format, schemas) = (Arc::new(format), schemas.map(Arc::new));
-        Ok(Self { format, schemas, key_schemas, changes, declared, partition, topic_id })
+        let is_closed = false;
+        Ok(Self { format, schemas, key_schemas, changes, declared, partition, topic_id, is_closed })
+    }
+
+    /// The same for a table that gets no more columns: records that need others do not fit.
+    pub fn closed(&self) -> Self {
+        Self { is_closed: true, ..self.clone() }
     }
 
     pub fn partition(&self) -> &TopicPartition {

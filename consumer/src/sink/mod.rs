@@ -73,6 +73,8 @@ pub struct Widened {
     /// Whether the table, which others may have made, had one of the columns with another type, which
     /// this process did not know of.
     pub has_other_types: bool,
+    /// Whether something that was wanted is not there, and may not be added.
+    pub is_closed: bool,
 }
 
 impl Table {
@@ -128,14 +130,14 @@ impl Table {
         records: Arc<Vec<RawRecord>>,
         condemned: &Arc<Condemned>,
     ) -> Result<DecodedRows, SinkError> {
-        let (mut schema, mut wider) = (self.schema(), None);
+        let (mut schema, mut wider, mut is_closed) = (self.schema(), None, false);
         let packer = self.packer();
         if let Some(counted) = packer.without_decoding(decoder, &records, &schema) {
             return Ok(counted);
         }
         loop {
-            let (decoder, records, known) =
-                (decoder.clone(), Arc::clone(&records), Arc::clone(&schema));
+            let decoder = if is_closed { decoder.closed() } else { decoder.clone() };
+            let (records, known) = (Arc::clone(&records), Arc::clone(&schema));
             let condemned = Arc::clone(condemned);
             let decoded = tokio::task::spawn_blocking(move || {
                 let decoded = match wider {
@@ -151,10 +153,12 @@ impl Table {
             });
             match decoded.await.expect("decoding never panics and is never cancelled")? {
                 Ok(rows) => return Ok(rows),
+                Err(needed) if is_closed => return Err(self.lacks(&needed.columns)),
                 Err(needed) => {
                     let widened = self.widen(&needed.columns, &needed.key).await?;
                     // What did not fit the wanted types may fit those that the table had before.
-                    wider = Some(needed).filter(|_| !widened.has_other_types);
+                    is_closed = widened.is_closed;
+                    wider = Some(needed).filter(|_| !widened.has_other_types && !is_closed);
                     schema = widened.schema;
                 }
             }
@@ -168,7 +172,15 @@ impl Table {
             Self::BigQuery(table) => return table.widen(wanted, key).await,
             Self::Discard(table) => table.widen(wanted),
         };
-        Ok(Widened { schema, has_other_types: false })
+        Ok(Widened { schema, has_other_types: false, is_closed: false })
+    }
+
+    /// Without any of these columns no record can be a row.
+    fn lacks(&self, wanted: &[Column]) -> SinkError {
+        match self {
+            Self::BigQuery(table) => table.lacks(wanted),
+            Self::Parquet(_) | Self::Discard(_) => unreachable!("they are always widened"),
+        }
     }
 
     /// Finds where the partition goes on, and makes its writer.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use common::position::{HandOver, Position};
 use common::term::Term;
-use consumer::decode::DeadLetterReason;
+use consumer::decode::{DeadLetterReason, Decoder};
+use consumer::sink::bigquery::frame_columns::frame_columns;
 use consumer::sink::{
     BlockedReason, Condemned, OpenRequest, Opened, SinkError, Stored, Table, Writer,
 };
 use serde_json::json;
 
-use crate::owner::{decoder, records, request, retry, source, topic_id, write};
+use crate::owner::{decoder, partition, records, request, retry, source, topic_id, write};
 use crate::scene::Scene;
 
 fn numbers(offsets: std::ops::Range<u64>) -> Arc<Vec<consumer::record::RawRecord>> {
@@ -170,6 +171,76 @@ async fn a_new_field_widens_the_table() {
     write(&other, &mut opened.writer, 4, more).await.unwrap();
     assert_eq!(scene.rows()[4]["row"]["more"]["a_b"], json!([3]));
     assert_eq!(scene.events("tables.patch").len(), patches);
+}
+
+/// A table that may not be widened takes what fits; a record that needs more stands as text, or is a dead letter, and
+/// stops nobody. A column that a person adds is filled after a while.
+#[tokio::test]
+async fn a_table_that_is_not_widened_takes_what_fits() {
+    for misfits in ["unparsed", "dead_letter"] {
+        let scene = Scene::new().await;
+        let inner = json!([{"name": "a", "type": "INTEGER"}]);
+        let mut fields = serde_json::to_value(frame_columns()).unwrap();
+        fields.as_array_mut().unwrap().extend([
+            json!({"name": "n", "type": "INTEGER"}),
+            json!({"name": "s", "type": "RECORD", "fields": inner}),
+        ]);
+        scene.create_table(&fields);
+        let option = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let options = [("widen", "false"), ("misfits", misfits)].map(option).into();
+        let of_one = common::messages::command::Source { options, ..source() };
+        let tables = scene.tables("g", 1).await;
+        let table = retry(async || tables.get(&of_one).await).await.unwrap();
+        let decoder = Decoder::new(&of_one, partition(), topic_id(), &Arc::default()).unwrap();
+        let values = [
+            "{\"n\":1}",
+            "{\"n\":2,\"x\":null,\"y\":[]}",
+            "{\"n\":3,\"x\":1}",
+            "{\"s\":{\"a\":1}}",
+            "{\"s\":{\"a\":1,\"b\":2}}",
+            "{\"n\":4}",
+        ];
+        let some = records(0..6, |offset| values[usize::try_from(offset).unwrap()].into());
+        let decode = async || table.decode(&decoder, Arc::clone(&some), &Arc::default()).await;
+        let first = decode().await.unwrap();
+        let letters: Vec<_> = first.dead_letters.iter().map(|it| (it.offset, it.reason)).collect();
+        let misfit = DeadLetterReason::Misfit;
+        let (unparsed, wanted) = match misfits {
+            "unparsed" => (2, vec![]),
+            _ => (0, vec![(2, misfit), (4, misfit)]),
+        };
+        assert_eq!((first.unparsed, letters), (unparsed, wanted), "{misfits}");
+        let looked = scene.events("tables.get").len();
+        for _ in 0..50 {
+            assert_eq!(decode().await.unwrap().unparsed, unparsed);
+        }
+        assert_eq!(scene.events("tables.get").len(), looked, "each batch asks");
+        assert!(scene.events("tables.patch").iter().all(|event| event.code == "200"));
+        let found = scene.delete_table();
+        assert_eq!(found["schema"]["fields"].as_array().unwrap().len(), 11, "it was widened");
+        let mut wider = found.clone();
+        wider["schema"]["fields"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "x", "type": "INTEGER"}));
+        scene.bring_back(&wider);
+        let mut last = first;
+        for _ in 0..60 {
+            last = decode().await.unwrap();
+        }
+        assert_eq!(last.unparsed + last.dead_letters.len(), 1, "x is a column by now");
+        let mut opened = open(&table, None).await;
+        let batch = consumer::sink::SealedBatch {
+            from: 0,
+            to: 6,
+            leader_epoch: None,
+            rows: vec![last.rows],
+            schema: last.schema,
+        };
+        opened.writer.write(&batch).await.unwrap();
+        let rows = scene.rows();
+        assert_eq!((&rows[2]["row"]["x"], &rows[3]["row"]["s"]), (&json!(1), &json!({"a": 1})));
+    }
 }
 
 /// Rows that the service refuses are named by their offsets; decoded again they are dead letters, and

@@ -179,23 +179,32 @@ async fn one_is_suspected_of_the_end() {
     }
 }
 
-/// A writer that is gone leaves its answers to nobody, and those of others in their places.
+/// A writer that is gone leaves the answers to what is under way to nobody, and those of others in their places; what
+/// was not sent is not sent any more.
 #[tokio::test]
 async fn who_leaves_takes_no_answers_along() {
-    let scene = Scene::new().await;
-    let (mut leaver, mut stayer) = (writer(&scene.client, "t"), writer(&scene.client, "t"));
-    for offset in 0..3 {
-        leaver.send(&schema(), vec![row(0, offset)]).unwrap();
-        stayer.send(&wider(), vec![row(1, offset)]).unwrap();
-        stayer.send(&schema(), vec![row(1, offset)]).unwrap();
+    for is_under_way in [true, false] {
+        let scene = Scene::new().await;
+        let (mut leaver, mut stayer) = (writer(&scene.client, "t"), writer(&scene.client, "t"));
+        for offset in 0..3 {
+            leaver.send(&schema(), vec![row(0, offset)]).unwrap();
+            stayer.send(&wider(), vec![row(1, offset)]).unwrap();
+            stayer.send(&schema(), vec![row(1, offset)]).unwrap();
+        }
+        if is_under_way {
+            // All is handed over before anything is answered.
+            tokio::task::yield_now().await;
+        }
+        drop(leaver);
+        for _ in 0..3 {
+            let mismatch = stayer.receive().await.unwrap().verdict;
+            assert!(matches!(mismatch, Verdict::SchemaMismatch(_)), "{mismatch:?}");
+            assert_eq!(stayer.receive().await.unwrap().verdict, STORED);
+        }
+        assert_eq!(offsets(&scene, "d.t", 1), [0, 1, 2]);
+        let left: &[i64] = if is_under_way { &[0, 1, 2] } else { &[] };
+        assert_eq!(offsets(&scene, "d.t", 0), left);
     }
-    drop(leaver);
-    for _ in 0..3 {
-        let mismatch = stayer.receive().await.unwrap().verdict;
-        assert!(matches!(mismatch, Verdict::SchemaMismatch(_)), "{mismatch:?}");
-        assert_eq!(stayer.receive().await.unwrap().verdict, STORED);
-    }
-    assert_eq!(offsets(&scene, "d.t", 1), [0, 1, 2]);
 }
 
 /// One connection takes all while it has room; what does not fit goes on another, up to a bound, and later on one again.

@@ -184,6 +184,26 @@ fn a_value_that_does_not_fit_is_kept_as_text() {
 }
 
 /// Each case: the writer's type and value, the reader's type, and what the reader gets.
+/// A table that gets no more columns keeps as text what needs more, whatever the schema is that says so.
+#[test]
+fn a_table_that_is_closed_gets_no_more_columns() {
+    let narrow = record_of(r#"{"name":"n","type":"long"}"#);
+    let wide = record_of(r#"{"name":"n","type":"long"},{"name":"x","type":"string"}"#);
+    let schema = |text: &str| Schema::parse_str(text).unwrap();
+    let mut table = Table::raw(&narrow);
+    let one = datum(&schema(&narrow), value_of([("n", Value::Long(1))]));
+    assert_eq!(table.rows(std::slice::from_ref(&one)).unparsed, 0);
+    let known = table.schema.clone();
+    table.decoder = table.decoder.closed();
+    assert_eq!(table.rows(&[one]).unparsed, 0);
+    let mut wider = Table { schema: known.clone(), ..Table::raw(&wide) };
+    wider.decoder = wider.decoder.closed();
+    let fields = [("n", Value::Long(2)), ("x", Value::String("y".into()))];
+    let rows = wider.rows(&[datum(&schema(&wide), value_of(fields))]);
+    assert_eq!((rows.unparsed, rows.batch.num_rows()), (1, 1));
+    assert_eq!(wider.schema, known);
+}
+
 #[test]
 fn data_is_resolved_to_the_readers_schema() {
     let record =

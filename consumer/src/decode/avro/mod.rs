@@ -56,8 +56,11 @@ pub(super) fn decode(
         if let Ok((key, _)) = schemas.split(value) {
             used.entry(key).or_insert_with(|| {
                 let made = schemas.get(key)?;
-                let fits = has_room(&rows, &made);
-                is_wider |= fits && rows.columns.want(&made.columns);
+                let fits = match decoder.is_closed {
+                    true => rows.columns.has(&made.columns),
+                    false => has_room(&rows, &made),
+                };
+                is_wider |= fits && !decoder.is_closed && rows.columns.want(&made.columns);
                 Ok(Used { decoder, read, schema: made, fits })
             });
         }

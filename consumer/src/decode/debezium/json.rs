@@ -113,7 +113,7 @@ pub(super) fn want(
     growth: &mut Growth,
 ) -> Result<(), Reject> {
     if !columns.has(&schema.columns) {
-        if columns.size() + count(&schema.columns) > COLUMNS_MAX {
+        if growth.is_closed || columns.size() + count(&schema.columns) > COLUMNS_MAX {
             return Err(Reject::Misfit);
         }
         growth.is_wanted |= columns.want(&schema.columns);

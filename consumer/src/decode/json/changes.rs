@@ -63,7 +63,7 @@ impl Batch<'_> {
         let mut growth = self.next_growth();
         let read = planned.read(&mut self.rows.columns, &mut growth);
         let checked = read.and_then(|()| self.rows.check_key().map_err(Reject::Defect));
-        self.grown(growth, checked.is_ok());
-        checked
+        let has_room = self.grown(growth, checked.is_ok());
+        checked.and(has_room)
     }
 }

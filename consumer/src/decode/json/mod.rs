@@ -35,6 +35,8 @@ struct Batch<'d> {
     envelopes: Option<EnvelopeReader<'d>>,
     rows: RowsBuilder,
     growth: Growth,
+    /// Columns and nested fields that the table has.
+    size: usize,
     is_wider: bool,
     /// Which records are kept as text.
     misfits: BTreeSet<usize>,
@@ -46,6 +48,8 @@ struct Batch<'d> {
 pub(super) struct Growth {
     /// Columns and nested fields, those included that the record adds.
     pub(super) size: usize,
+    /// Whether a record that adds any does not fit.
+    pub(super) is_closed: bool,
     /// True once the record made a field, or gave one its type.
     pub(super) has_new: bool,
     /// True once a schema beside a record asked for columns that are not there.
@@ -88,8 +92,10 @@ impl<'d> Batch<'d> {
         // Wide tables are mostly sparse: memory is taken where values come.
         let room = if columns.len() <= DENSE_COLUMNS_MAX { records } else { 0 };
         let mut rows = RowsBuilder::new(decoder, &columns, records, room);
-        let is_wider = rows.columns.want(&decoder.declared);
-        let growth = Growth { size: rows.columns.size().max(count(&columns)), ..Growth::default() };
+        let is_closed = decoder.is_closed;
+        let is_wider = !is_closed && rows.columns.want(&decoder.declared);
+        let size = rows.columns.size();
+        let growth = Growth { size: size.max(count(&columns)), is_closed, ..Growth::default() };
         let envelopes = match &decoder.format.values {
             ValueFormat::Debezium(debezium) => {
                 Some(EnvelopeReader::new(debezium, decoder.changes.is_some()))
@@ -98,7 +104,7 @@ impl<'d> Batch<'d> {
         };
         rows.changes = decoder.changes.as_ref().map(|options| Changes::new(options, schema));
         let (misfits, tape) = (misfits.clone(), Vec::new());
-        Self { decoder, envelopes, rows, growth, is_wider, misfits, tape }
+        Self { decoder, envelopes, rows, growth, size, is_wider, misfits, tape }
     }
 
     /// Adds the record's row, or says why it is a dead letter.
@@ -149,8 +155,8 @@ impl<'d> Batch<'d> {
                 read
             }
         };
-        self.grown(growth, read.is_ok());
-        read
+        let has_room = self.grown(growth, read.is_ok());
+        read.and(has_room)
     }
 
     /// That of the row that is read next.
@@ -159,16 +165,20 @@ impl<'d> Batch<'d> {
         Growth { has_new: false, is_wanted: false, named_before, ..self.growth }
     }
 
-    /// Takes what a row made of the columns.
-    fn grown(&mut self, growth: Growth, is_read: bool) {
+    /// Takes what a row made of the columns, if the table may get them.
+    fn grown(&mut self, growth: Growth, is_read: bool) -> Result<(), Reject> {
         self.growth.named = growth.named;
         if growth.is_wanted {
             self.is_wider = true;
             self.growth.size = self.growth.size.max(self.rows.columns.size());
         }
         if growth.has_new && is_read {
+            if growth.is_closed && self.rows.columns.size() > self.size {
+                return Err(Reject::Misfit);
+            }
             self.settle();
         }
+        Ok(())
     }
 
     /// Keeps the fields that the last record made, where they have a type.

@@ -41,7 +41,7 @@ enum Way {
         append: Append,
         has_offsets: bool,
         /// To be told with the first request.
-        schema: Option<ProtoSchema>,
+        schema: Option<Box<ProtoSchema>>,
     },
     Shared {
         append: SharedAppend,
@@ -83,7 +83,11 @@ impl Link {
             }
             Stream::Own(_) | Stream::Default(_) => {
                 let append = client.append(stream.name());
-                Way::Own { append, has_offsets: stream.has_offsets(), schema: Some(told()) }
+                Way::Own {
+                    append,
+                    has_offsets: stream.has_offsets(),
+                    schema: Some(Box::new(told())),
+                }
             }
         };
         Self { way, version: schema.version }
@@ -99,7 +103,7 @@ impl Link {
     pub(super) fn send(&mut self, piece: &Piece) -> Result<(), CallError> {
         match &mut self.way {
             Way::Own { append, has_offsets, schema } => {
-                let writer_schema = schema.take();
+                let writer_schema = schema.take().map(|schema| *schema);
                 let rows = Some(ProtoRows { serialized_rows: messages(piece) });
                 append.send(AppendRowsRequest {
                     offset: has_offsets.then_some(piece.at.cast_signed()),

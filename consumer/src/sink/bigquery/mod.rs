@@ -22,6 +22,7 @@ pub mod appends;
 mod names;
 mod resolve;
 mod widening;
+mod closed;
 mod claim;
 mod table;
 mod inserts;

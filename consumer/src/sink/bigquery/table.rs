@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::claim::id_of;
 use super::client::{Asked, CallError, Client, FoundTable, Kind, Patched};
+use super::closed::adopt_present;
 use super::columns::{Adopted, adopt};
 use super::encode::descriptor::descriptor;
 use super::fencing::{End, Fencing, Step};
@@ -26,6 +27,8 @@ use crate::sink::claims::{Beginning, Claims};
 use crate::sink::{OpenRequest, Opened, SinkError, Widened, Writer};
 use crate::table::schema::{Column, TableSchema};
 
+/// How many batches need the same columns in vain before they are looked for in the table again.
+const LOOK_AGAIN: u32 = 100;
 /// How long until what may be otherwise soon is asked again.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -46,10 +49,18 @@ struct Shared {
     has_headers: bool,
     /// The columns that records of this process needed so far.
     schema: RwLock<Arc<TableSchema>>,
-    /// One partition at a time changes the table.
-    widening: Mutex<()>,
+    /// One partition at a time changes the table; what it lacks, where it may not be changed.
+    widening: Mutex<Option<Lacking>>,
     /// Whether it is perhaps no more: something of it was not found.
     is_doubtful: AtomicBool,
+}
+
+/// What was wanted of a table that has not all of it.
+#[derive(Debug)]
+struct Lacking {
+    wanted: Vec<Column>,
+    /// How often that is known without looking at the table.
+    times: u32,
 }
 
 impl BigQueryTable {
@@ -78,17 +89,25 @@ impl BigQueryTable {
         &self.0.client
     }
 
-    /// Finds each wanted column in the table, or adds it. Rows may be refused for a while after that:
-    /// streams learn of new columns late.
+    /// Finds each wanted column in the table, or adds it, where that is allowed. Rows may be refused for a
+    /// while after that: streams learn of new columns late.
     /// With a `key` its rows change others from then on.
     pub async fn widen(&self, wanted: &[Column], key: &[String]) -> Result<Widened, SinkError> {
-        let _alone = self.0.widening.lock().await;
+        let mut lacking = self.0.widening.lock().await;
         let known = self.schema();
-        let Adopted { schema, has_other_types, .. } = self.adopt(&known, (wanted, key)).await?;
+        let is_new_key = known.key.is_empty() && !key.is_empty();
+        let same = lacking.as_mut().filter(|it| it.wanted == wanted && it.times > 0);
+        if let Some(Lacking { times, .. }) = same.filter(|_| !is_new_key) {
+            *times -= 1;
+            return Ok(Widened { schema: known, has_other_types: false, is_closed: true });
+        }
+        let Adopted { schema, has_other_types, fields } = self.adopt(&known, (wanted, key)).await?;
+        let is_closed = fields.is_some();
+        *lacking = is_closed.then(|| Lacking { wanted: wanted.into(), times: LOOK_AGAIN });
         if schema.version > known.version {
             *self.0.schema.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schema);
         }
-        Ok(Widened { schema: self.schema(), has_other_types })
+        Ok(Widened { schema: self.schema(), has_other_types, is_closed })
     }
 
     /// Before it is opened again it is to be looked for.
@@ -119,6 +138,7 @@ impl BigQueryTable {
         self.adopt(&self.schema(), (&[], &[])).await.map(drop)
     }
 
+    /// With the fields that the table has not, if it may not be changed.
     async fn adopt(
         &self,
         known: &TableSchema,
@@ -128,36 +148,57 @@ impl BigQueryTable {
             let table = self.look_up().await?;
             let relax = self.0.options.may_widen;
             let adopted = adopt(known, &table.schema.fields, wanted, relax);
-            let mut adopted = adopted.map_err(|error| self.refused(error.to_string()))?;
+            let adopted = adopted.map_err(|error| self.refused(error.to_string()))?;
+            let lacking = adopted.fields.clone().filter(|_| !self.0.options.may_widen);
+            let mut adopted = match lacking.is_some() {
+                true => self.present(known, &table, wanted)?,
+                false => adopted,
+            };
             if known.key.is_empty() && !key.is_empty() {
                 adopted.schema.key = key.to_vec();
                 adopted.schema.version = known.version + 1;
             }
             let mut patch = self.key_patch(&table, &adopted)?;
             if let Some(wider) = &adopted.fields {
-                if !self.0.options.may_widen {
-                    let names: Vec<_> = wanted.iter().map(|column| column.name.as_str()).collect();
-                    let names = names.join(", ");
-                    let reason = format!(
-                        "it lacks some of the columns {names}, and the service entry says `widen` `false`"
-                    );
-                    return Err(self.refused(reason));
-                }
                 patch.insert("schema".into(), json!({"fields": wider}));
             }
             if patch.is_empty() {
-                return Ok(adopted);
+                return Ok(Adopted { fields: lacking, ..adopted });
             }
             let changed: Vec<_> = patch.keys().cloned().collect();
             let patched = self.0.client.patch_table(&self.0.name, &table.etag, &patch.into()).await;
             match patched.map_err(|source| self.failed("add columns to the table", source))? {
                 Patched::Done => {
                     info!(table = self.0.name, ?changed, "the table was widened");
-                    return Ok(adopted);
+                    return Ok(Adopted { fields: lacking, ..adopted });
                 }
                 Patched::Conflict => {} // By another process: what it added may be what is wanted.
             }
         }
+    }
+
+    /// What of the wanted columns is there, where none may be added.
+    fn present(
+        &self,
+        known: &TableSchema,
+        table: &FoundTable,
+        wanted: &[Column],
+    ) -> Result<Adopted, SinkError> {
+        let present = adopt_present(known, &table.schema.fields, wanted);
+        let present = present.map_err(|error| self.refused(error.to_string()))?;
+        match present.fields {
+            Some(_) => Err(self.lacks(&known.columns)),
+            None => Ok(present),
+        }
+    }
+
+    /// No record can be a row of it as it is, and it may not be changed.
+    pub fn lacks(&self, wanted: &[Column]) -> SinkError {
+        let names: Vec<_> = wanted.iter().map(|column| column.name.as_str()).collect();
+        let names = names.join(", ");
+        self.refused(format!(
+            "it lacks some of the columns {names}, and the service entry says `widen` `false`"
+        ))
     }
 
     async fn look_up(&self) -> Result<FoundTable, SinkError> {

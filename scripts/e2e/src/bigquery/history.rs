@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 const PROBLEMS_MAX: usize = 20;
+/// How the names of default streams end.
+const DEFAULT_STREAM: &str = "/_default";
 
 /// A line of the log.
 #[derive(Clone, Debug, Deserialize)]
@@ -84,10 +86,11 @@ impl History {
     }
 
     /// What is wrong, `announced` being the streams that consumers named, each with the time of the first message that
-    /// did.
+    /// did. Nobody has to be told of a default stream.
     pub fn problems(&self, announced: &BTreeMap<String, i64>) -> Vec<String> {
         let mut problems = self.problems.clone();
-        for (stream, life) in &self.streams {
+        let created = self.streams.iter().filter(|(name, _)| !name.ends_with(DEFAULT_STREAM));
+        for (stream, life) in created {
             let (Some(first), room) = (life.first_append_ms, PROBLEMS_MAX > problems.len()) else {
                 continue;
             };
@@ -201,6 +204,11 @@ mod tests {
         assert_eq!(history.problems(&announced(AT_MS + 1)), ["s: announced 1 ms too late"]);
         let never = history.problems(&BTreeMap::new());
         assert_eq!(never, ["s: written to and never announced"]);
+        let mut of_all = History::default();
+        let call = json!({"number": 1, "time": "2026-03-01T12:00:00.500000Z", "rpc": "AppendRows",
+            "stream": "t/streams/_default", "rows": 2, "code": "OK"});
+        of_all.take(&serde_json::from_value(call).unwrap());
+        assert!(of_all.problems(&BTreeMap::new()).is_empty(), "a default stream is nobody's");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod warehouse;
 
 mod changes;
 mod deaths;
+mod delivery;
 mod faults;
 mod growth;
 mod widening;

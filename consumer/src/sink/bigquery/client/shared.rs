@@ -176,6 +176,11 @@ async fn serve(mut append: Append, mut jobs: UnboundedReceiver<Job>, load: Arc<M
             },
             job = jobs.recv() => {
                 let Some(Job { stream, schema, rows, waiting: who }) = job else { return };
+                // Whoever left does not write any more.
+                if who.answer.is_closed() {
+                    finish(&load, who.bytes);
+                    continue;
+                }
                 waiting.push_back(who);
                 // If it could not be sent, the next `receive` says why.
                 let _ = append.send(told.request(&stream, &schema, rows));
