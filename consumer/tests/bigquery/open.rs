@@ -210,6 +210,8 @@ async fn a_table_that_is_not_widened_takes_what_fits() {
             _ => (0, vec![(2, misfit), (4, misfit)]),
         };
         assert_eq!((first.unparsed, letters), (unparsed, wanted), "{misfits}");
+        // What is wanted besides what is known by now.
+        assert_eq!(decode().await.unwrap().unparsed, unparsed);
         let looked = scene.events("tables.get").len();
         for _ in 0..50 {
             assert_eq!(decode().await.unwrap().unparsed, unparsed);

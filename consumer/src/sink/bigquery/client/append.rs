@@ -93,13 +93,15 @@ impl Append {
         self.unanswered
     }
 
-    /// Hands a request over; it is sent as soon as the connection takes it. Each names the stream: the service asks
+    /// Hands a request over; it is sent as soon as the connection takes it. Each names the stream, its own or else this one: the service asks
     /// that of the first one only, emulators ask it of all. The first one has to hold the schema of its rows.
     ///
     /// # Errors
     /// If the connection has ended. This request was not sent then.
     pub fn send(&mut self, mut request: AppendRowsRequest) -> Result<(), CallError> {
-        request.write_stream.clone_from(&self.stream);
+        if request.write_stream.is_empty() {
+            request.write_stream.clone_from(&self.stream);
+        }
         let is_sent = match &self.state {
             State::Ended(error) => return Err(error.clone()),
             State::Opening { requests, .. } | State::Open { requests, .. } => {

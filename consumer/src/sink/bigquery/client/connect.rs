@@ -20,7 +20,7 @@ use super::call_error::{Call, CallError, Kind};
 use super::channels::Channels;
 use super::credentials::token_source;
 use super::options::BigQueryOptions;
-use super::shared::SharedConnections;
+use super::shared_append::SharedConnections;
 use super::tokens::Tokens;
 
 /// An answer may hold the columns of a table, of which there are up to 10,000.

@@ -21,7 +21,7 @@ pub mod query;
 pub mod streams;
 pub mod append;
 pub mod sharing;
-pub mod shared;
+pub mod shared_append;
 pub mod insert;
 pub mod inserted;
 
@@ -31,6 +31,6 @@ pub use connect::Client;
 pub use insert::{INSERT_BYTES_MAX, InsertRows};
 pub use options::{BigQueryOptions, Credentials, Patience};
 pub use query::{Asked, StoredRows};
-pub use shared::SharedAppend;
+pub use shared_append::SharedAppend;
 pub use tables::{FoundTable, Patched};
 pub use verdict::{Answer, Verdict};

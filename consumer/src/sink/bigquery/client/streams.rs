@@ -8,7 +8,7 @@ use storage::{CreateWriteStreamRequest, FinalizeWriteStreamRequest, WriteStream}
 use super::append::Append;
 use super::call_error::{Call, CallError};
 use super::connect::{Client, write_client};
-use super::shared::SharedAppend;
+use super::shared_append::SharedAppend;
 
 impl Client {
     /// A new stream whose rows are seen as soon as they are stored, by its name. One that nobody
