@@ -42,6 +42,13 @@ fn columns(shape: &Shape, has_before: bool, is_state: bool) -> Result<Vec<Column
     Ok(columns)
 }
 
+pub(super) fn format_of(decoder: &Decoder) -> &DebeziumFormat {
+    let ValueFormat::Debezium(format) = &decoder.format.values else {
+        unreachable!("only change events are read here")
+    };
+    format
+}
+
 /// Reads one event into the open row.
 pub(in crate::decode) fn read(
     decoder: &Decoder,
@@ -49,11 +56,7 @@ pub(in crate::decode) fn read(
     (record, data): (&RawRecord, &[u8]),
     rows: &mut RowsBuilder,
 ) -> Result<(), Reject> {
-    let ValueFormat::Debezium(DebeziumFormat { has_before, unavailable_value, .. }) =
-        &decoder.format.values
-    else {
-        unreachable!("only change events are read here")
-    };
+    let DebeziumFormat { has_before, unavailable_value, .. } = format_of(decoder);
     let (shape, columns) = (&schema.shape, &mut rows.columns);
     let event = shape.record(shape.root).expect("columns were made of it");
     let mut input = Input::new(data);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use common::messages::format::{DebeziumFormat, ValueFormat};
+use common::messages::format::DebeziumFormat;
 
+use super::avro::format_of;
 use super::envelope::{Effect, column_of, effect_of, finish_state, lacking, no_envelope};
 use super::sequence::{self, Source};
 use crate::decode::avro::Reject;
@@ -174,13 +175,6 @@ impl Planned<'_> {
 
 fn changes_of(rows: &mut RowsBuilder) -> &mut Changes {
     rows.changes.as_mut().expect("only rows that change others are made here")
-}
-
-fn format_of(decoder: &Decoder) -> &DebeziumFormat {
-    let ValueFormat::Debezium(format) = &decoder.format.values else {
-        unreachable!("only change events are read here")
-    };
-    format
 }
 
 type KeyData<'a> = (Arc<WriterSchema>, &'a [u8]);
