@@ -3,9 +3,7 @@
 //!
 //! What the emulator cannot do is left to the double: records within records (its connections end on them), columns that
 //! are added later (appends never see them, so the table is made beforehand with all that records need), faults.
-//! `scripts/bigquery/known.txt` lists where it differs from the service. All its threads share one connection to its
-//! database, so that it may refuse or hang where it is read and written at once: these tests run by their name only
-//! (`scripts/test.sh emulator_bigquery`), and a failure that quotes the emulator's own error proves nothing.
+//! `scripts/bigquery/known.txt` lists where it differs from the service, `scripts/bigquery/emulator.py` what was mended in it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "where the emulator is stands in the environment")]
 
