@@ -1,6 +1,6 @@
 //! Pure. One table: the history of its columns, and its rows as they were stored.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,7 +41,10 @@ pub struct Table {
     primary_key: Vec<String>,
     rows: Vec<StoredRow>,
     has_changes: bool,
+    /// When each came last.
     insert_ids: BTreeMap<String, Timestamp>,
+    /// All that came within the last minute, the oldest first.
+    inserted: VecDeque<(Timestamp, String)>,
     revision: u64,
 }
 
@@ -62,6 +65,7 @@ impl Table {
             rows: Vec::new(),
             has_changes: false,
             insert_ids: BTreeMap::new(),
+            inserted: VecDeque::new(),
             revision: 0,
         };
         table.properties.insert("creationTime".into(), milliseconds(now));
@@ -208,7 +212,13 @@ impl Table {
 
     /// Whether a row with this insert id came within the last minute; remembers it.
     pub fn is_repeated(&mut self, insert_id: &str, now: Timestamp) -> bool {
-        self.insert_ids.retain(|_, came| now.duration_since(*came) < INSERT_ID_MEMORY);
+        let is_old = |(came, _): &mut (Timestamp, _)| now.duration_since(*came) >= INSERT_ID_MEMORY;
+        while let Some((came, id)) = self.inserted.pop_front_if(is_old) {
+            if self.insert_ids.get(&id) == Some(&came) {
+                self.insert_ids.remove(&id);
+            }
+        }
+        self.inserted.push_back((now, insert_id.into()));
         self.insert_ids.insert(insert_id.into(), now).is_some()
     }
 
