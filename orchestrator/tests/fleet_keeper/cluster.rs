@@ -238,6 +238,14 @@ impl Cluster {
         }
     }
 
+    /// Another pod of a consumer, as of another Deployment; its uid.
+    pub(crate) fn second_pod(&mut self, consumer: u32) -> String {
+        let pod = self.pod(ConsumerId(consumer));
+        let uid = pod.identity.uid.clone();
+        self.pods.insert(uid.clone(), pod);
+        uid
+    }
+
     /// The container of a consumer ends, and is started again.
     pub(crate) fn crash(&mut self, consumer: u32) {
         let now = self.now.timestamp.0;

@@ -5,7 +5,7 @@
 mod cluster;
 
 use common::identity::ConsumerId;
-use orchestrator::fleet::kubernetes::request::{Grace, Request};
+use orchestrator::fleet::kubernetes::request::{Grace, Request, Target};
 use orchestrator::fleet::{FleetCommand, FleetEvent, Found, Phase, ProcessId};
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
@@ -262,6 +262,24 @@ fn a_restart_ends_one_pod() {
         .iter()
         .filter(|(_, request)| matches!(request, Request::Delete { grace: Grace::Own, .. }));
     assert_eq!((deleted.count(), started(&cluster).len()), (1, 2));
+}
+
+/// What a Deployment of before left running beside the pod of the present one is asked to end; the newer stays.
+#[test]
+fn a_pod_that_outlives_its_deployment_is_ended() {
+    let mut cluster = led();
+    cluster.create(1);
+    cluster.pass(5);
+    let old = cluster.pod_of(1).identity.uid.clone();
+    let new = cluster.second_pod(1);
+    cluster.pass(15);
+    assert!(cluster.pods.contains_key(&old), "it may be about to go by itself");
+    cluster.pass(15);
+    assert_eq!(cluster.pods.keys().collect::<Vec<_>>(), [&new]);
+    let is_forced = |(_, request): &(Target, Request)| {
+        matches!(request, Request::Delete { grace: Grace::None, .. })
+    };
+    assert!(!cluster.calls.iter().any(is_forced), "it has its time to end");
 }
 
 /// A bad template changes nothing and is told once; consumers that have one keep it.

@@ -1,4 +1,4 @@
-//! Pure. Pods that are to be started again, and pods that do not go by themselves.
+//! Pure. Pods that are to be started again, that do not go by themselves, or that outlive their Deployment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,11 +16,16 @@ use crate::fleet::FleetEvent;
 const LATE: Duration = Duration::from_secs(10);
 /// That it is stuck is told again and again, until somebody who knows more lets it go.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
+/// A Deployment never has two pods that are to stay. What stays beside a newer one for so long is of a
+/// Deployment before this one, whose garbage was not collected: it holds the volume that the newer needs.
+const OUTLIVED: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pods {
     /// Since when they are being deleted, by uid.
     deleting: BTreeMap<String, Moment>,
+    /// Since when a newer one of their consumer is beside them, by uid.
+    beside: BTreeMap<String, Moment>,
     /// Those that need not be waited for.
     buried: BTreeSet<String>,
     told: Option<Moment>,
@@ -37,6 +42,11 @@ impl Pods {
         self.buried.retain(|uid| observed.pods.contains_key(uid));
         for (uid, _) in observed.pods.iter().filter(|(_, pod)| pod.identity.is_deleting) {
             self.deleting.entry(uid.clone()).or_insert(now);
+        }
+        let older = older(observed);
+        self.beside.retain(|uid, _| older.contains(uid.as_str()));
+        for uid in older {
+            self.beside.entry(uid.to_owned()).or_insert(now);
         }
         if self.told.is_some_and(|told| now.saturating_since(told) < TELL_AGAIN) {
             return vec![];
@@ -75,13 +85,30 @@ impl Pods {
                 self.buried.contains(uid) && self.why_stuck(pod, observed, now).is_some();
             let member = members.get(&pod.consumer);
             let is_restarted = member.is_some_and(|member| member.restart.contains(uid));
+            let beside = self.beside.get(uid);
+            let is_outlived = beside.is_some_and(|since| now.saturating_since(*since) >= OUTLIVED);
+            let is_to_end = is_restarted || is_outlived;
             let grace = match () {
                 () if is_buried => Grace::None,
-                () if is_restarted && !pod.identity.is_deleting => Grace::Own,
+                () if is_to_end && !pod.identity.is_deleting => Grace::Own,
                 () => return None,
             };
             Some((target, Request::Delete { identity: pod.identity.clone(), grace }))
         };
         observed.pods.values().filter_map(delete).collect()
     }
+}
+
+/// The pods that are to stay although a newer one of their consumer is, too.
+fn older(observed: &Observed) -> BTreeSet<&str> {
+    let mut newest: BTreeMap<ConsumerId, &PodFacts> = BTreeMap::new();
+    let mut older = BTreeSet::new();
+    for pod in observed.pods.values().filter(|pod| !pod.identity.is_deleting) {
+        let Some(other) = newest.insert(pod.consumer, pod) else { continue };
+        let (new, old) =
+            if other.created_ms > pod.created_ms { (other, pod) } else { (pod, other) };
+        newest.insert(pod.consumer, new);
+        older.insert(old.identity.uid.as_str());
+    }
+    older
 }
