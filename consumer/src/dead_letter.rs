@@ -7,12 +7,11 @@ use common::crash_point;
 use common::identity::{ConsumerId, TopicId};
 use common::kafka::cause::KafkaCause;
 use common::kafka::clients::{ClientError, KafkaClients, Producer};
+use common::kafka::producer::Outgoing;
 use common::moment::Timestamp;
 use common::partition::TopicPartition;
 use futures::future::try_join_all;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::FutureRecord;
-use rdkafka::util::Timeout;
 
 use crate::decode::DeadLetter;
 use crate::letter::{Letter, attempt};
@@ -84,12 +83,15 @@ impl DeadLetters {
     }
 
     async fn write_one(&self, record: &RawRecord, letter: Letter) -> Result<(), DeadLetterError> {
-        let mut message =
-            FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers(record, &letter));
-        message.key = record.key.as_deref();
-        message.payload = record.value.as_deref();
-        let written = self.producer.send(message, Timeout::After(QUEUE_TIMEOUT)).await;
-        written.map(drop).map_err(|(error, _)| DeadLetterError {
+        let outgoing = Outgoing {
+            topic: &self.topic,
+            partition: None,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: headers(record, &letter),
+        };
+        let written = self.producer.send(outgoing, QUEUE_TIMEOUT).await;
+        written.map(drop).map_err(|error| DeadLetterError {
             partition: letter.partition,
             offset: letter.offset,
             source: KafkaCause::new(error),

@@ -8,16 +8,17 @@ use rdkafka::admin::AdminClient;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseProducer, FutureProducer, ProducerContext};
+use rdkafka::producer::{BaseProducer, ProducerContext};
 use thiserror::Error;
 
 use crate::kafka::cause::KafkaCause;
 use crate::kafka::client_events::{ClientEvents, ClientMetrics};
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::lookout::{Looked, Lookout};
+use crate::kafka::producer::{AcknowledgedProducer, Acknowledgements};
 
 /// A producer whose `send` completes when all replicas hold the record.
-pub type Producer = Arc<FutureProducer<ClientEvents>>;
+pub type Producer = Arc<AcknowledgedProducer>;
 
 #[derive(Debug, Error)]
 #[error("failed to create the Kafka client `{client}`")]
@@ -128,7 +129,7 @@ impl KafkaClients {
 
     /// For our own topics: idempotent, acknowledged by all replicas in sync, given up after 30 s.
     pub fn producer(&self) -> Result<Producer, ClientError> {
-        self.create(&self.producer_settings(), "events")
+        self.create_producer(&self.producer_settings(), "events")
     }
 
     /// For heartbeats: one that is not acknowledged well within its own TTL is worth nothing, and
@@ -138,12 +139,12 @@ impl KafkaClients {
         settings.set("linger.ms", "0");
         settings.set("socket.timeout.ms", milliseconds(ttl.mul_f64(0.3)));
         settings.set("message.timeout.ms", milliseconds(ttl.mul_f64(0.8)));
-        self.create(&settings, "heartbeats")
+        self.create_producer(&settings, "heartbeats")
     }
 
     /// For dead letters: takes the largest source record of `record_bytes_max` and its headers.
     pub fn dead_letter_producer(&self, record_bytes_max: u32) -> Result<Producer, ClientError> {
-        self.create(&self.letter_settings(record_bytes_max), "dead letters")
+        self.create_producer(&self.letter_settings(record_bytes_max), "dead letters")
     }
 
     fn letter_settings(&self, record_bytes_max: u32) -> ClientConfig {
@@ -166,7 +167,7 @@ impl KafkaClients {
         let mut settings = self.letter_settings(record_bytes_max);
         settings.set("transactional.id", transactional_id);
         settings.set("partitioner", "murmur2_random");
-        self.create(&settings, "replay")
+        self.create_producer(&settings, "replay")
     }
 
     /// For records of others, with settings and a context of its own.
@@ -205,6 +206,16 @@ impl KafkaClients {
         T: FromClientConfigAndContext<ClientEvents> + Looked + 'static,
     {
         self.make(settings, client).map(|made| self.look_after(made))
+    }
+
+    fn create_producer(
+        &self,
+        settings: &ClientConfig,
+        client: &'static str,
+    ) -> Result<Producer, ClientError> {
+        let made = settings.create_with_context(Acknowledgements::new(self.events(client)));
+        let made = made.map_err(|error| ClientError::new(client, error))?;
+        Ok(self.look_after(AcknowledgedProducer::new(made)))
     }
 
     /// The client gets its brokers back if it loses all of them.

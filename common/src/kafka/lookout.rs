@@ -13,9 +13,10 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, StreamConsumer};
-use rdkafka::producer::{BaseProducer, FutureProducer, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use tracing::debug;
 
+use crate::kafka::producer::AcknowledgedProducer;
 use crate::native::kafka::add_brokers;
 
 /// Between two looks at clients of which one may have lost its brokers.
@@ -68,13 +69,13 @@ impl<C: ProducerContext + 'static> Looked for BaseProducer<C> {
     }
 }
 
-impl<C: ClientContext + 'static> Looked for FutureProducer<C> {
+impl Looked for AcknowledgedProducer {
     fn knows_a_broker(&self) -> bool {
-        knows_a_broker(self.client())
+        self.client().knows_a_broker()
     }
 
     fn name_brokers(&self, servers: &CString) {
-        add_brokers(self.client(), servers);
+        self.client().name_brokers(servers);
     }
 }
 

@@ -6,6 +6,7 @@ pub mod security;
 pub mod cause;
 pub(crate) mod lookout;
 pub mod client_events;
+pub mod producer;
 pub mod clients;
 pub mod topic_spec;
 pub mod admin;

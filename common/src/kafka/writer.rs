@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::FutureRecord;
-use rdkafka::util::Timeout;
 use thiserror::Error;
 use tokio::time::sleep;
 
 use crate::kafka::cause::KafkaCause;
 use crate::kafka::clients::Producer;
+use crate::kafka::producer::Outgoing;
 use crate::partition::TopicPartition;
 
 /// How long a record may wait for room in the producer's queue.
@@ -88,17 +87,19 @@ impl TopicWriter {
         record: NewRecord<'_>,
     ) -> Result<u64, WriteError> {
         let number = i32::try_from(partition.partition()).unwrap_or(i32::MAX);
-        let mut message = FutureRecord::<[u8], [u8]>::to(partition.topic())
-            .partition(number)
-            .headers(to_headers(record.headers));
-        message.key = record.key;
-        message.payload = record.value;
-        let written = self.producer.send(message, Timeout::After(QUEUE_TIMEOUT)).await;
-        let delivery = written.map_err(|(error, _)| WriteError {
+        let outgoing = Outgoing {
+            topic: partition.topic(),
+            partition: Some(number),
+            key: record.key,
+            value: record.value,
+            headers: to_headers(record.headers),
+        };
+        let offset = self.producer.send(outgoing, QUEUE_TIMEOUT).await;
+        let offset = offset.map_err(|error| WriteError {
             partition: partition.clone(),
             source: KafkaCause::new(error),
         })?;
-        Ok(u64::try_from(delivery.offset).expect("an acknowledged record has an offset"))
+        Ok(u64::try_from(offset).expect("an acknowledged record has an offset"))
     }
 }
 

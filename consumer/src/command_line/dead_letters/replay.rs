@@ -15,12 +15,12 @@ use std::time::Duration;
 use common::crash_point;
 use common::kafka::cause::KafkaCause;
 use common::kafka::clients::{ClientError, Producer};
+use common::kafka::producer::{Acknowledgements, Outgoing};
 use common::kafka::reader::LogRange;
 use futures::future::try_join_all;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureRecord, Producer as _};
-use rdkafka::util::Timeout;
+use rdkafka::producer::{BaseProducer, Producer as _};
 use thiserror::Error;
 use tokio::task;
 
@@ -78,7 +78,7 @@ impl From<TopicError> for ReplayError {
 }
 
 /// One record on its way: where to, and what.
-struct Outgoing {
+struct Waiting {
     topic: String,
     /// `None`: by the record's key.
     partition: Option<i32>,
@@ -146,7 +146,7 @@ async fn send_chosen(
 struct Sender {
     producer: Producer,
     letters: String,
-    waiting: Vec<Outgoing>,
+    waiting: Vec<Waiting>,
     bytes: usize,
     sent: usize,
 }
@@ -175,8 +175,8 @@ impl Sender {
         let note = receipt(id.offset, to);
         self.bytes += record.size();
         let copy = RawRecord { headers, ..record };
-        self.waiting.push(Outgoing { topic: to.to_owned(), partition, record: copy });
-        self.waiting.push(Outgoing {
+        self.waiting.push(Waiting { topic: to.to_owned(), partition, record: copy });
+        self.waiting.push(Waiting {
             topic: self.letters.clone(),
             partition: Some(id.partition.cast_signed()),
             record: RawRecord { headers: note, ..RawRecord::default() },
@@ -205,9 +205,9 @@ impl Sender {
         Ok(())
     }
 
-    async fn try_send(&self, waiting: &[Outgoing]) -> Result<(), KafkaCause> {
-        self.producer.begin_transaction().map_err(KafkaCause::new)?;
-        try_join_all(waiting.iter().map(|outgoing| self.send_one(outgoing))).await?;
+    async fn try_send(&self, waiting: &[Waiting]) -> Result<(), KafkaCause> {
+        self.producer.client().begin_transaction().map_err(KafkaCause::new)?;
+        try_join_all(waiting.iter().map(|waiting| self.send_one(waiting))).await?;
         crash_point::before("replay");
         let mut attempts = 1;
         loop {
@@ -223,24 +223,27 @@ impl Sender {
         }
     }
 
-    async fn send_one(&self, outgoing: &Outgoing) -> Result<(), KafkaCause> {
-        let Outgoing { topic, partition, record } = outgoing;
-        let mut message = FutureRecord::<[u8], [u8]>::to(topic).headers(kafka(&record.headers));
-        message.partition = *partition;
-        message.key = record.key.as_deref();
-        message.payload = record.value.as_deref();
-        let sent = self.producer.send(message, Timeout::After(TIMEOUT)).await;
-        sent.map(drop).map_err(|(error, _)| KafkaCause::new(error))
+    async fn send_one(&self, waiting: &Waiting) -> Result<(), KafkaCause> {
+        let Waiting { topic, partition, record } = waiting;
+        let outgoing = Outgoing {
+            topic,
+            partition: *partition,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: kafka(&record.headers),
+        };
+        let sent = self.producer.send(outgoing, TIMEOUT).await;
+        sent.map(drop).map_err(KafkaCause::new)
     }
 }
 
 /// The client's calls about transactions wait for Kafka on the thread that makes them.
 async fn blocking(
     producer: &Producer,
-    call: impl FnOnce(&Producer) -> Result<(), KafkaError> + Send + 'static,
+    call: impl FnOnce(&BaseProducer<Acknowledgements>) -> Result<(), KafkaError> + Send + 'static,
 ) -> Result<(), KafkaCause> {
     let producer = Producer::clone(producer);
-    let called = task::spawn_blocking(move || call(&producer));
+    let called = task::spawn_blocking(move || call(producer.client()));
     called.await.expect("a call of the client does not panic").map_err(KafkaCause::new)
 }
 
