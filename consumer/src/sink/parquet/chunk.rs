@@ -19,6 +19,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
+use super::dictionary::hardly_repeating;
 use super::object::{Compression, widened, writer_properties};
 
 /// Encoded rows of one decoded batch.
@@ -42,12 +43,17 @@ impl Chunk {
         schema: &SchemaRef,
         compression: Compression,
     ) -> Result<Self, ParquetError> {
-        let properties = writer_properties(compression)?.build();
-        let options =
-            ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let rows = &widened(rows, schema)?;
+        let properties = hardly_repeating(rows)
+            .fold(writer_properties(compression)?, |all, path| {
+                all.set_column_dictionary_enabled(path, false)
+            });
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties.build())
+            .with_skip_arrow_metadata(true);
         let mut writer =
             ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(schema), options)?;
-        writer.write(&widened(rows, schema)?)?;
+        writer.write(rows)?;
         // Without the room that it was given to grow.
         let file = Bytes::from(writer.into_inner()?.into_boxed_slice());
         let (schema, offsets) = (Arc::clone(schema), offsets(rows));

@@ -12,6 +12,7 @@ pub mod last;
 pub mod verdict;
 
 mod chain;
+mod dictionary;
 mod naming;
 mod table;
 mod writer;
