@@ -22,6 +22,8 @@ pub struct Batch {
     records: Vec<RawRecord>,
     bytes: usize,
     began_at: Option<Moment>,
+    /// How many records the last one had, for which memory is taken at once.
+    usual: usize,
 }
 
 impl Batch {
@@ -31,6 +33,9 @@ impl Batch {
         debug_assert!(last.zip(first).is_none_or(|(last, first)| last.offset < first.offset));
         if first.is_some() {
             self.began_at.get_or_insert(now);
+        }
+        if self.records.is_empty() {
+            self.records.reserve(self.usual.max(records.len()));
         }
         self.bytes += records.iter().map(RawRecord::size).sum::<usize>();
         self.records.append(&mut records);
@@ -72,6 +77,7 @@ impl Batch {
     pub fn take(&mut self) -> Vec<RawRecord> {
         self.bytes = 0;
         self.began_at = None;
+        self.usual = self.records.len();
         mem::take(&mut self.records)
     }
 }

@@ -125,7 +125,7 @@ impl Fetcher {
         let consumer = Arc::clone(&self.consumer);
         let ready = PartitionQueue::new(&consumer, partition.topic(), number(partition));
         let ready = ready.ok_or_else(|| failed(KafkaError::Global(Code::UnknownPartition)))?;
-        Ok(Queue { queue, ready, consumer, partition: partition.clone() })
+        Ok(Queue { queue, ready, consumer, partition: partition.clone(), has_headers: true })
     }
 
     /// The offsets that the partition's log has now, asked from its leader.
@@ -173,9 +173,21 @@ pub struct Queue {
     ready: PartitionQueue<DataConsumer>,
     consumer: Arc<DataConsumer>,
     partition: TopicPartition,
+    has_headers: bool,
 }
 
 impl Queue {
+    /// Leaves headers out of records. The client parses them when it is asked, record by record and even if there
+    /// are none, which costs more than copying the record.
+    pub fn without_headers(mut self) -> Self {
+        self.has_headers = false;
+        self
+    }
+
+    pub fn has_headers(&self) -> bool {
+        self.has_headers
+    }
+
     /// What Kafka answers, from the offset on at which the queue was opened, as much at once as lies
     /// ready. It never ends.
     pub fn answers(&self) -> impl Stream<Item = Vec<Gathered>> + '_ {
@@ -195,7 +207,7 @@ impl Queue {
         let mut records = Vec::with_capacity(CHUNK + 1);
         for answer in iter::once(first).chain(ready) {
             match answer {
-                Ok(record) => records.push(Parts::of(record)),
+                Ok(record) => records.push(Parts::of(record, self.has_headers)),
                 Err(error) => {
                     gathered.extend(Gathered::records(mem::take(&mut records)));
                     gathered.extend(self.judge(error));
@@ -244,8 +256,9 @@ struct Parts<'r> {
 }
 
 impl<'r> Parts<'r> {
-    fn of(record: Record<'r>) -> Self {
-        Self { record, headers: record.headers().collect() }
+    fn of(record: Record<'r>, has_headers: bool) -> Self {
+        let headers = if has_headers { record.headers().collect() } else { Vec::new() };
+        Self { record, headers }
     }
 
     /// Everything that is to be copied.

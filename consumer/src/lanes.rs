@@ -58,6 +58,7 @@ impl Lanes {
             orders: ordered,
             announced: announcements,
             tokens: Vec::new(),
+            needs_headers: false,
             condemned: Arc::default(),
             told: self.told.clone(),
             tally: Arc::clone(&tally),

@@ -75,8 +75,9 @@ async fn what_was_sent_is_gathered() {
     let names = ClientNames { client_id: "test".into(), group: "test".into() };
     let clients = KafkaClients::new(config, names, ClientMetrics::default());
     let fetcher = Fetcher::start(&clients, FetchBounds::default()).unwrap();
-    for from in [0, 1_234] {
+    for (from, has_headers) in [(0, true), (1_234, true), (0, false)] {
         let queue = fetcher.open(&TopicPartition::new(TOPIC, 0), from).unwrap();
+        let queue = if has_headers { queue } else { queue.without_headers() };
         let mut answers = queue.answers();
         let (mut gathered, mut is_end, mut most) = (Vec::new(), false, 0);
         while !is_end || gathered.len() as u64 + from < RECORDS {
@@ -98,7 +99,8 @@ async fn what_was_sent_is_gathered() {
         let from = usize::try_from(from).unwrap();
         assert_eq!(gathered.len(), sent.len() - from);
         for (gathered, sent) in gathered.iter().zip(&sent[from..]) {
-            assert_eq!(gathered, sent);
+            let headers = if has_headers { sent.headers.clone() } else { Vec::new() };
+            assert_eq!(*gathered, RawRecord { headers, ..sent.clone() });
         }
     }
 }

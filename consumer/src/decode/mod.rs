@@ -21,7 +21,7 @@ use arrow::array::RecordBatch;
 use common::identity::TopicId;
 use common::messages::command::Source;
 use common::messages::entry::{ChangeOptions, EntryError, EntryOptions};
-use common::messages::format::{AvroFormat, FormatError, RecordFormat, ValueFormat};
+use common::messages::format::{AvroFormat, FormatError, Place, RecordFormat, ValueFormat};
 use common::partition::TopicPartition;
 
 use crate::record::RawRecord;
@@ -205,6 +205,12 @@ impl Decoder {
 
     pub fn partition(&self) -> &TopicPartition {
         &self.partition
+    }
+
+    /// Whether headers matter to records that become rows.
+    pub fn needs_headers(&self) -> bool {
+        let place = self.format.ignore.as_ref().map(|ignore| &ignore.place);
+        self.format.has_headers || matches!(place, Some(Place::Header(_)))
     }
 
     /// Whether every record is a row, whatever it holds.

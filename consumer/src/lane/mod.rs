@@ -88,6 +88,8 @@ pub struct Lane {
     pub announced: watch::Receiver<Vec<String>>,
     /// Fence tokens of the present writer, or of the last one.
     pub tokens: Vec<String>,
+    /// Records come with their headers, which only dead letters need: so from the first of them on.
+    pub needs_headers: bool,
     /// Records that the sink refused: what they are decoded to is a dead letter.
     pub condemned: Arc<Condemned>,
     pub told: mpsc::UnboundedSender<Event>,
@@ -134,7 +136,12 @@ impl Lane {
                 Ending::Stopped(last) => return self.release(last, None).await,
                 Ending::Failed(last, reason) => return self.release(last, Some(reason)).await,
                 Ending::PositionGone(last) => self.go_on_behind(last),
+                Ending::LacksHeaders(last) => {
+                    self.needs_headers = true;
+                    self.go_on_behind(last);
+                }
                 Ending::Condemned(last, rows) => {
+                    self.needs_headers = true;
                     self.condemned = Arc::new(self.condemned.with(rows));
                     self.go_on_behind(last);
                 }

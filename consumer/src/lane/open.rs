@@ -175,6 +175,8 @@ impl Lane {
         self.report_findings(&opened, committed);
         let queue = context.fetcher.open(partition, opened.position.offset);
         let queue = queue.map_err(OpenError::Gather)?;
+        let has_headers = self.needs_headers || decoder.needs_headers();
+        let queue = if has_headers { queue } else { queue.without_headers() };
         let Opened { writer, position, newest_object, tokens, .. } = opened;
         Ok(OpenLane { queue, table, decoder, share_max, writer, position, newest_object, tokens })
     }

@@ -41,6 +41,8 @@ pub(super) enum Ending {
     PositionGone(Last),
     /// What comes next is not to become dead letters; what came before it is stored.
     Refused(Last, Refusal),
+    /// What comes next has dead letters, which keep headers, and was read without; what came before it is stored.
+    LacksHeaders(Last),
     /// The sink refuses rows of these offsets, which are to become dead letters when they are read again.
     Condemned(Last, BTreeMap<u64, String>),
 }
@@ -89,6 +91,7 @@ pub(super) struct Reader<'a> {
     may_gather: bool,
     is_position_gone: bool,
     refusal: Option<Refusal>,
+    lacks_headers: bool,
     polled_at_ms: Option<i64>,
     /// While stopping: when something moved last.
     progress_at: Option<Moment>,
@@ -113,7 +116,16 @@ impl<'a> Reader<'a> {
         Self {
             flow,
             share,
-            decoder: BatchDecoder { context, table, decoder, origin, guard, tally, condemned },
+            decoder: BatchDecoder {
+                context,
+                table,
+                decoder,
+                has_headers: queue.has_headers(),
+                origin,
+                guard,
+                tally,
+                condemned,
+            },
             queue: Some(queue),
             writer: Some(writer),
             decoding: None,
@@ -123,6 +135,7 @@ impl<'a> Reader<'a> {
             may_gather: true,
             is_position_gone: false,
             refusal: None,
+            lacks_headers: false,
             polled_at_ms: None,
             progress_at: None,
             lane,
@@ -183,6 +196,7 @@ impl<'a> Reader<'a> {
         match self.refusal.take() {
             _ if self.progress_at.is_some() => Ending::Stopped(last),
             Some(refusal) => Ending::Refused(last, refusal),
+            None if self.lacks_headers => Ending::LacksHeaders(last),
             None if self.is_position_gone => Ending::PositionGone(last),
             None => Ending::Stopped(last),
         }
@@ -285,6 +299,11 @@ impl<'a> Reader<'a> {
             Err(DecodeError::Refused(refusal)) => {
                 self.flow.refused();
                 self.refusal = Some(refusal);
+                return None;
+            }
+            Err(DecodeError::LacksHeaders) => {
+                self.flow.refused();
+                self.lacks_headers = true;
                 return None;
             }
             Err(error) => {

@@ -34,6 +34,8 @@ pub(super) enum DecodeError {
     DeadLetter(#[source] DeadLetterError),
     #[error("{0}")]
     Refused(Refusal),
+    #[error("dead letters keep headers, and the records were read without")]
+    LacksHeaders,
 }
 
 /// A batch that was decoded and whose dead letters are acknowledged.
@@ -60,7 +62,7 @@ impl DecodeError {
             Self::Registry(_) => Some(Need::SchemaRegistry),
             Self::Table(_) => Some(Need::Table),
             Self::DeadLetter(_) => Some(Need::DeadLetterTopic),
-            Self::Refused(_) => None,
+            Self::Refused(_) | Self::LacksHeaders => None,
         }
     }
 
@@ -69,7 +71,7 @@ impl DecodeError {
             Self::Registry(source) => source.is_transient(),
             Self::Table(source) => source.is_transient(),
             Self::DeadLetter(source) => source.is_transient(),
-            Self::Refused(_) => false,
+            Self::Refused(_) | Self::LacksHeaders => false,
         }
     }
 }
@@ -80,6 +82,8 @@ pub(super) struct BatchDecoder {
     pub(super) context: Arc<LaneContext>,
     pub(super) table: Arc<Table>,
     pub(super) decoder: Decoder,
+    /// Whether records come with their headers.
+    pub(super) has_headers: bool,
     pub(super) origin: Origin,
     pub(super) guard: Arc<Mutex<Guard>>,
     pub(super) tally: Arc<Mutex<Tally>>,
@@ -133,6 +137,9 @@ impl BatchDecoder {
         let decoded = decoded.map_err(DecodeError::Table)?;
         let busy = clock.now().saturating_since(started_at);
         drop(permit);
+        if !self.has_headers && !decoded.dead_letters.is_empty() {
+            return Err(DecodeError::LacksHeaders);
+        }
         let counts = self.judge(&decoded).map_err(DecodeError::Refused)?;
         let (letters, now) = (&self.context.dead_letters, clock.timestamp());
         let written = letters.write(&self.origin, records, &decoded.dead_letters, now);
