@@ -6,8 +6,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 here=$root/scripts/kafka
 servers=${1:?the servers are missing} work=${2:?the folder is missing} connector=${3:?the connector is missing}
 
-say() { printf 'connect: %s\n' "$*" >&2; }
-die() { say "$@"; exit 1; }
+me=connect
+# shellcheck source=scripts/instance.sh
+. "$root/scripts/instance.sh"
 # shellcheck source=scripts/kafka/instance.sh
 . "$here/instance.sh"
 # shellcheck source=scripts/kafka/install.sh

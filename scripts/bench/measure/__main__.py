@@ -102,8 +102,9 @@ def compare(args: argparse.Namespace) -> Rounds:
         BARE: lambda: run.librdkafka(text, {}),
         BARE_BOUNDED: lambda: run.librdkafka(text, CONSUMERS_SETTINGS),
         POLL: lambda: run.bench(text, "--poll-loop"),
-        BYTES: lambda: run.bench(text, "--sink", "discard", "--format", "bytes"),
-        JSON: lambda: run.bench(text, "--sink", "discard"),
+        # Nothing waits there to be closed after a while.
+        BYTES: lambda: run.bench(text, "--sink", "discard", "--rotation-secs", "1", "--format", "bytes"),
+        JSON: lambda: run.bench(text, "--sink", "discard", "--rotation-secs", "1"),
         PARQUET: lambda: run.bench(text, "--compression", "zstd"),
         SNAPPY: lambda: run.bench(text, "--compression", "snappy"),
         AVRO: lambda: run.bench(avro, *run.avro(), "--compression", "zstd"),
