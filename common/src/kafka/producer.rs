@@ -14,7 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use crate::kafka::client_events::ClientEvents;
 
@@ -43,6 +43,9 @@ pub struct Acknowledgements(ClientEvents);
 
 type Answer = Result<i64, KafkaError>;
 
+/// A record with whoever waits for its answer.
+type Waited<'a> = BaseRecord<'a, [u8], [u8], Box<oneshot::Sender<Answer>>>;
+
 impl AcknowledgedProducer {
     pub(crate) fn new(producer: BaseProducer<Acknowledgements>) -> Self {
         let producer = Arc::new(producer);
@@ -63,20 +66,24 @@ impl AcknowledgedProducer {
     pub async fn send(&self, outgoing: Outgoing<'_>, queue_timeout: Duration) -> Answer {
         let Outgoing { topic, partition, key, value, headers } = outgoing;
         let (sender, answer) = oneshot::channel();
-        let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Box::new(sender));
+        let mut record = Waited::with_opaque_to(topic, Box::new(sender));
         (record.partition, record.key, record.payload) = (partition, key, value);
         record.headers = Some(headers);
-        let give_up_at = Instant::now() + queue_timeout;
+        let queued = timeout(queue_timeout, self.queue(record)).await;
+        queued.unwrap_or(Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)))?;
+        answer.await.unwrap_or(Err(KafkaError::Canceled))
+    }
+
+    /// Waits for room.
+    async fn queue(&self, mut record: Waited<'_>) -> Result<(), KafkaError> {
         while let Err((error, refused)) = self.0.send(record) {
-            let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-            if !is_full || Instant::now() >= give_up_at {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 return Err(error);
             }
             record = refused;
             sleep(FULL_POLL).await;
         }
-        let canceled = KafkaError::Canceled;
-        answer.await.unwrap_or(Err(canceled))
+        Ok(())
     }
 
     /// The client itself, for transactions.

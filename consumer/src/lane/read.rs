@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::flow::{Flow, Step, Taken};
 use super::open::OpenLane;
-use super::work::{BatchDecoder, DecodeError, Decoded, Written, write};
+use super::work::{BatchDecoder, DecodeError, Decoded, Unfit, Written, write};
 use super::{Lane, Order};
 use crate::budget::Stance;
 use crate::budget_watch::Share;
@@ -90,8 +90,7 @@ pub(super) struct Reader<'a> {
     metrics: LaneMetrics,
     may_gather: bool,
     is_position_gone: bool,
-    refusal: Option<Refusal>,
-    lacks_headers: bool,
+    unfit: Option<Unfit>,
     polled_at_ms: Option<i64>,
     /// While stopping: when something moved last.
     progress_at: Option<Moment>,
@@ -134,8 +133,7 @@ impl<'a> Reader<'a> {
             metrics,
             may_gather: true,
             is_position_gone: false,
-            refusal: None,
-            lacks_headers: false,
+            unfit: None,
             polled_at_ms: None,
             progress_at: None,
             lane,
@@ -193,10 +191,10 @@ impl<'a> Reader<'a> {
     /// Everything that was taken is stored.
     fn finished(&mut self) -> Ending {
         let last = self.last();
-        match self.refusal.take() {
+        match self.unfit.take() {
             _ if self.progress_at.is_some() => Ending::Stopped(last),
-            Some(refusal) => Ending::Refused(last, refusal),
-            None if self.lacks_headers => Ending::LacksHeaders(last),
+            Some(Unfit::Refused(refusal)) => Ending::Refused(last, refusal),
+            Some(Unfit::LacksHeaders) => Ending::LacksHeaders(last),
             None if self.is_position_gone => Ending::PositionGone(last),
             None => Ending::Stopped(last),
         }
@@ -296,14 +294,9 @@ impl<'a> Reader<'a> {
     fn decoded(&mut self, decoded: Result<Decoded, DecodeError>) -> Option<Ending> {
         let Decoded { addition, unparsed, ignored, dead_letters, busy } = match decoded {
             Ok(decoded) => decoded,
-            Err(DecodeError::Refused(refusal)) => {
+            Err(DecodeError::Unfit(unfit)) => {
                 self.flow.refused();
-                self.refusal = Some(refusal);
-                return None;
-            }
-            Err(DecodeError::LacksHeaders) => {
-                self.flow.refused();
-                self.lacks_headers = true;
+                self.unfit = Some(unfit);
                 return None;
             }
             Err(error) => {

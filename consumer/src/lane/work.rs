@@ -33,6 +33,13 @@ pub(super) enum DecodeError {
     #[error("the dead-letter topic cannot be written")]
     DeadLetter(#[source] DeadLetterError),
     #[error("{0}")]
+    Unfit(Unfit),
+}
+
+/// Why a batch does not pass as it was read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error("{0}")]
     Refused(Refusal),
     #[error("dead letters keep headers, and the records were read without")]
     LacksHeaders,
@@ -62,7 +69,7 @@ impl DecodeError {
             Self::Registry(_) => Some(Need::SchemaRegistry),
             Self::Table(_) => Some(Need::Table),
             Self::DeadLetter(_) => Some(Need::DeadLetterTopic),
-            Self::Refused(_) | Self::LacksHeaders => None,
+            Self::Unfit(_) => None,
         }
     }
 
@@ -71,7 +78,7 @@ impl DecodeError {
             Self::Registry(source) => source.is_transient(),
             Self::Table(source) => source.is_transient(),
             Self::DeadLetter(source) => source.is_transient(),
-            Self::Refused(_) | Self::LacksHeaders => false,
+            Self::Unfit(_) => false,
         }
     }
 }
@@ -138,9 +145,10 @@ impl BatchDecoder {
         let busy = clock.now().saturating_since(started_at);
         drop(permit);
         if !self.has_headers && !decoded.dead_letters.is_empty() {
-            return Err(DecodeError::LacksHeaders);
+            return Err(DecodeError::Unfit(Unfit::LacksHeaders));
         }
-        let counts = self.judge(&decoded).map_err(DecodeError::Refused)?;
+        let counts =
+            self.judge(&decoded).map_err(|refusal| DecodeError::Unfit(Unfit::Refused(refusal)))?;
         let (letters, now) = (&self.context.dead_letters, clock.timestamp());
         let written = letters.write(&self.origin, records, &decoded.dead_letters, now);
         written.await.map_err(DecodeError::DeadLetter)?;
