@@ -12,9 +12,9 @@ usage() {
 Runs every check and test of the repository.
 
   scripts/test.sh             format, lints, shell scripts, licences; unit, property, simulation and document tests;
-                              then the tests on real Apache Kafka, an S3 server, an emulator of BigQuery and a real
-                              Kubernetes API server, which are started and stopped for them; then a short run of every
-                              fuzz target
+                              then the tests on real Apache Kafka, an S3 and an Azure Blob server, an emulator of BigQuery
+                              and a real Kubernetes API server, which are started and stopped for them; then a short run
+                              of every fuzz target
   scripts/test.sh --quick     leaves out what needs one of these and the fuzz targets, and counts them as skipped
   scripts/test.sh FILTER      only the tests with FILTER in their name, or those of the integration test that is called
                               FILTER (a file or folder in tests/); what one of them needs is started for it
@@ -63,10 +63,11 @@ finish() {
   stop_marked
   [ ! -d "$work/kubernetes" ] || KUBE_RUN=$work/kubernetes scripts/kubernetes.sh down >/dev/null 2>&1 || true
   [ ! -d "$work/object-store" ] || OBJECT_STORE_RUN=$work/object-store scripts/object-store.sh down >/dev/null 2>&1 || true
+  [ ! -d "$work/azure-store" ] || AZURE_STORE_RUN=$work/azure-store scripts/azure-store.sh down >/dev/null 2>&1 || true
   [ ! -d "$work/bigquery" ] || BIGQUERY_RUN=$work/bigquery scripts/bigquery.sh down >/dev/null 2>&1 || true
   [ ! -d "$work/kafka" ] || KAFKA_RUN=$work/kafka scripts/kafka.sh down >/dev/null 2>&1 || true
   # After a failure the brokers' logs stay, without the data.
-  if [ "$failed" = 0 ] && [ "$status" = 0 ]; then rm -rf "$work"; else rm -rf "$work"/kafka/node*/data "$work"/kubernetes/etcd "$work"/object-store/data; fi
+  if [ "$failed" = 0 ] && [ "$status" = 0 ]; then rm -rf "$work"; else rm -rf "$work"/kafka/node*/data "$work"/kubernetes/etcd "$work"/{object,azure}-store/data; fi
   rmdir "$root/.stowage/test" 2>/dev/null || true
   echo
   [ "${#problems[@]}" = 0 ] || printf 'failed: %s\n' "${problems[@]}"
@@ -122,18 +123,19 @@ run_tests() {
 # How many tests a command would run.
 count_tests() { "$@" -- --list 2>/dev/null | grep -c ': test$' || true; }
 
-# Integration tests that need Kafka are called kafka_*, those that need Kubernetes, an S3 server or the emulator of BigQuery (and
-# perhaps Kafka) kubernetes_*, s3_* and emulator_*.
-# test_targets quick|kafka|s3|emulator|kubernetes -> arguments for cargo
+# Integration tests that need Kafka are called kafka_*, those that need Kubernetes, an object store or the emulator of BigQuery (and
+# perhaps Kafka) kubernetes_*, bucket_* and emulator_*.
+# test_targets quick|kafka|s3|azure|emulator|kubernetes -> arguments for cargo
 test_targets() {
-  local file name kind
+  local file name kind wanted=$1
+  case $wanted in s3 | azure) wanted=bucket ;; esac
   for file in {*,scripts/bigquery,scripts/e2e}/tests/*.rs {*,scripts/bigquery,scripts/e2e}/tests/*/main.rs; do
     [ -f "$file" ] || continue
     name=${file%/main.rs}
     name=${name##*/}
     name=${name%.rs}
-    case $name in kafka_*) kind=kafka ;; kubernetes_*) kind=kubernetes ;; s3_*) kind=s3 ;; emulator_*) kind=emulator ;; *) kind=quick ;; esac
-    [ "$kind" != "$1" ] || echo "$name"
+    case $name in kafka_*) kind=kafka ;; kubernetes_*) kind=kubernetes ;; bucket_*) kind=bucket ;; emulator_*) kind=emulator ;; *) kind=quick ;; esac
+    [ "$kind" != "$wanted" ] || echo "$name"
   done | sort -u | sed 's/^/--test\n/'
 }
 
@@ -187,7 +189,7 @@ offer_python() {
   fi
 }
 
-# select_tests quick|kafka|s3|emulator|kubernetes: sets `selection`, the arguments for cargo; fails when there is nothing to select. A filter that
+# select_tests quick|kafka|s3|azure|emulator|kubernetes: sets `selection`, the arguments for cargo; fails when there is nothing to select. A filter that
 # is the name of an integration test selects that one.
 select_tests() {
   local targets kind
@@ -205,7 +207,7 @@ select_tests() {
 quick_tests() {
   local selection
   select_tests quick || return 0
-  run_tests "unit, property, simulation and document tests" env -u KAFKA_BOOTSTRAP_SERVERS -u STOWAGE_TEST_S3 \
+  run_tests "unit, property, simulation and document tests" env -u KAFKA_BOOTSTRAP_SERVERS -u STOWAGE_TEST_S3 -u STOWAGE_TEST_AZURE \
     cargo test "${locked[@]}" --workspace --no-fail-fast "${selection[@]}"
   [[ " ${selection[*]} " == *" --lib "* ]] || return 0
   run_tests "examples in the documentation" cargo test "${locked[@]}" --workspace --no-fail-fast --doc ${filter:+"$filter"}
@@ -218,15 +220,16 @@ judge_emulator() {
     --grpc "${2#*=http://}" --allow scripts/bigquery/known.txt
 }
 
-# real_tests kafka|s3|emulator|kubernetes NAME: the tests that need what is real, with that started for them
+# real_tests kafka|s3|azure|emulator|kubernetes NAME: the tests that need what is real, with that started for them
 real_tests() {
-  local kind=$1 name=$2 selection command expected server kubeconfig='' s3='' bigquery=()
+  local kind=$1 name=$2 selection command expected server kubeconfig='' store='' bigquery=()
   select_tests "$kind" || return 0
   command=(cargo test "${locked[@]}" --workspace --no-fail-fast "${selection[@]}")
   expected=$(count_tests "${command[@]}")
   [ "$expected" != 0 ] || return 0
   matched=$((matched + expected))
   if [ "$quick" = 1 ]; then leave_out "$name" "--quick leaves out $expected" "$expected"; return; fi
+  if [ "$kind" = azure ] && ! command -v npm >/dev/null; then leave_out "$name" "Node.js with npm is not installed" "$expected"; return; fi
   if [ "$kind" = emulator ]; then
     say "emulator of BigQuery"
     mapfile -t bigquery < <(BIGQUERY_RUN=$work/bigquery BIGQUERY_PORT=auto scripts/bigquery.sh up)
@@ -242,10 +245,14 @@ real_tests() {
   fi
   if [ "$kind" = s3 ]; then
     say "S3 server"
-    s3=$(OBJECT_STORE_RUN=$work/object-store OBJECT_STORE_PORT=auto scripts/object-store.sh up) || { fail "$name: the S3 server did not start"; return; }
+    store=$(OBJECT_STORE_RUN=$work/object-store OBJECT_STORE_PORT=auto scripts/object-store.sh up) || { fail "$name: the S3 server did not start"; return; }
+  fi
+  if [ "$kind" = azure ]; then
+    say "Azure Blob server"
+    store=$(AZURE_STORE_RUN=$work/azure-store AZURE_STORE_PORT=auto scripts/azure-store.sh up) || { fail "$name: the server did not start"; return; }
   fi
   # They start many processes each: two at a time.
-  run_tests "$name" env -u KAFKA_RUN -u KAFKA_PORT "$server" "STOWAGE_TEST_KAFKA=${server#*=}" ${kubeconfig:+"STOWAGE_TEST_KUBERNETES=${kubeconfig#*=}"} ${s3:+"$s3"} "${bigquery[@]}" \
+  run_tests "$name" env -u KAFKA_RUN -u KAFKA_PORT -u STOWAGE_TEST_S3 -u STOWAGE_TEST_AZURE "$server" "STOWAGE_TEST_KAFKA=${server#*=}" ${kubeconfig:+"STOWAGE_TEST_KUBERNETES=${kubeconfig#*=}"} ${store:+"$store"} "${bigquery[@]}" \
     "${command[@]}" -- --test-threads=2
 }
 
@@ -288,6 +295,7 @@ main() {
   quick_tests
   real_tests kafka "tests on real Kafka"
   real_tests s3 "tests on an S3 server"
+  real_tests azure "tests on an Azure Blob server"
   real_tests emulator "tests on an emulator of BigQuery"
   real_tests kubernetes "tests on real Kubernetes"
   images

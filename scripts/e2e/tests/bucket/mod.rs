@@ -1,9 +1,9 @@
-//! A place of its own for each test on an S3 server, and a proxy on the way there that loses answers.
+//! A place of its own for each test on an object store's server, and a proxy on the way there that loses answers.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,18 @@ use consumer::sink::store::Store;
 use e2e::lake::store::Lake;
 use url::Url;
 
+/// The key of Azurite's account, which everybody knows.
+const AZURITE_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+#[derive(Clone, Copy)]
+enum Kind {
+    S3,
+    Azure,
+}
+
 pub(crate) struct Bucket {
+    kind: Kind,
     endpoint: String,
     url: Url,
 }
@@ -20,17 +31,21 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// `None` without a server: the test skips itself and says so; in CI that is a failure.
     pub(crate) fn open(test: &str) -> Option<Self> {
-        let Ok(endpoint) = env::var("STOWAGE_TEST_S3") else {
+        let server = |name, kind, scheme| Some((kind, scheme, env::var(name).ok()?));
+        let known = server("STOWAGE_TEST_S3", Kind::S3, "s3")
+            .or_else(|| server("STOWAGE_TEST_AZURE", Kind::Azure, "az"));
+        let Some((kind, scheme, endpoint)) = known else {
             let is_ci = env::var("CI").is_ok_and(|value| value == "true");
-            assert!(!is_ci, "STOWAGE_TEST_S3 is not set: {test} cannot be skipped");
+            assert!(!is_ci, "no object store's server is set: {test} cannot be skipped");
             eprintln!(
-                "SKIPPED: {test}: STOWAGE_TEST_S3 names no server (scripts/object-store.sh up)"
+                "SKIPPED: {test}: neither STOWAGE_TEST_S3 (scripts/object-store.sh up) nor STOWAGE_TEST_AZURE \
+                 (scripts/azure-store.sh up) names a server"
             );
             return None;
         };
         let at = common::clock::Clock.timestamp().0;
-        let url = Url::parse(&format!("s3://lake/{test}-{at}-{}", std::process::id())).unwrap();
-        Some(Self { endpoint, url })
+        let url = format!("{scheme}://lake/{test}-{at}-{}", std::process::id());
+        Some(Self { kind, endpoint, url: Url::parse(&url).unwrap() })
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -41,15 +56,41 @@ impl Bucket {
         &self.url
     }
 
-    fn options(&self, endpoint: &str) -> BTreeMap<String, String> {
-        let options = [
-            ("aws_endpoint", endpoint),
-            ("aws_allow_http", "true"),
-            ("aws_region", "us-east-1"),
-            ("aws_access_key_id", "test-access"),
-            ("aws_secret_access_key", "test-secret"),
-        ];
-        options.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    /// The setting that is nobody's business.
+    pub(crate) fn secret_key(&self) -> &'static str {
+        match self.kind {
+            Kind::S3 => "aws_secret_access_key",
+            Kind::Azure => "azure_storage_account_key",
+        }
+    }
+
+    /// Settings with which the server is reached; in capitals they are variables of the environment.
+    pub(crate) fn options(&self) -> BTreeMap<String, String> {
+        self.options_at(&self.endpoint)
+    }
+
+    fn options_at(&self, endpoint: &str) -> BTreeMap<String, String> {
+        let (options, secret): (&[_], _) = match self.kind {
+            Kind::S3 => (
+                &[
+                    ("aws_endpoint", endpoint),
+                    ("aws_allow_http", "true"),
+                    ("aws_region", "us-east-1"),
+                    ("aws_access_key_id", "test-access"),
+                ],
+                "test-secret",
+            ),
+            Kind::Azure => (
+                &[
+                    ("azure_storage_endpoint", endpoint),
+                    ("azure_allow_http", "true"),
+                    ("azure_storage_account_name", "devstoreaccount1"),
+                ],
+                AZURITE_KEY,
+            ),
+        };
+        let all = options.iter().copied().chain([(self.secret_key(), secret)]);
+        all.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 
     pub(crate) async fn store(&self) -> Store {
@@ -57,23 +98,22 @@ impl Bucket {
     }
 
     pub(crate) async fn store_at(&self, endpoint: &str) -> Store {
-        Store::open(&self.url, &self.options(endpoint)).await.unwrap()
+        Store::open(&self.url, &self.options_at(endpoint)).await.unwrap()
     }
 
     pub(crate) fn lake(&self) -> Lake {
-        Lake::open(self.url.as_str(), &self.options(&self.endpoint)).unwrap()
+        Lake::open(self.url.as_str(), &self.options()).unwrap()
     }
 
     /// A file of settings as a user writes it, with the secret in a file of its own.
     pub(crate) fn settings(&self, folder: &Path, endpoint: &str) -> PathBuf {
         let (settings, secret) = (folder.join("store.properties"), folder.join("secret"));
-        std::fs::write(&secret, "test-secret\n").unwrap();
-        let mut text = String::new();
-        for (key, value) in self.options(endpoint) {
-            match key.as_str() {
-                "aws_secret_access_key" => text += &format!("{key}.file={}\n", secret.display()),
-                _ => text += &format!("{key}={value}\n"),
-            }
+        let mut options = self.options_at(endpoint);
+        let key = self.secret_key();
+        std::fs::write(&secret, options.remove(key).unwrap() + "\n").unwrap();
+        let mut text = format!("{key}.file={}\n", secret.display());
+        for (key, value) in options {
+            text += &format!("{key}={value}\n");
         }
         std::fs::write(&settings, text).unwrap();
         settings
@@ -82,22 +122,23 @@ impl Bucket {
 
 /// Passes requests on, and of each so many puts it loses the answer: the connection ends instead.
 pub(crate) struct LosingProxy {
-    address: std::net::SocketAddr,
+    endpoint: String,
     pub(crate) lost: Arc<AtomicU32>,
 }
 
 impl LosingProxy {
     /// Loses the answer of the first put and of every `each`-th after it; of the first alone for 1.
-    pub(crate) fn start(endpoint: String, each: u32) -> Self {
+    pub(crate) fn start(endpoint: &str, each: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let lost = Arc::new(AtomicU32::new(0));
         let (counted, puts) = (Arc::clone(&lost), Arc::new(AtomicU32::new(0)));
-        let server = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let url = Url::parse(endpoint).unwrap();
+        let server = url.socket_addrs(|| None).unwrap()[0];
+        let endpoint = format!("http://{address}{}", url.path().trim_end_matches('/'));
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let (server, lost, puts) =
-                    (server.clone(), Arc::clone(&counted), Arc::clone(&puts));
+                let (lost, puts) = (Arc::clone(&counted), Arc::clone(&puts));
                 std::thread::spawn(move || {
                     let is_lost = || {
                         let put = puts.fetch_add(1, Ordering::Relaxed);
@@ -106,20 +147,24 @@ impl LosingProxy {
                         is_lost
                     };
                     // A connection that breaks is the client's to notice.
-                    let _ = serve(client, &server, is_lost);
+                    let _ = serve(client, server, is_lost);
                 });
             }
         });
-        Self { address, lost }
+        Self { endpoint, lost }
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.endpoint.clone()
     }
 }
 
 /// One request after the other, each on a connection of its own to the server.
-fn serve(mut client: TcpStream, server: &str, is_lost: impl Fn() -> bool) -> std::io::Result<()> {
+fn serve(
+    mut client: TcpStream,
+    server: SocketAddr,
+    is_lost: impl Fn() -> bool,
+) -> std::io::Result<()> {
     let mut kept = Vec::new();
     while let Some(request) = message(&mut client, &mut kept, true)? {
         let mut connection = TcpStream::connect(server)?;

@@ -1,4 +1,4 @@
-//! On an S3 server that is not Amazon's: puts under a condition, answers that are lost, large objects, credentials,
+//! On an S3 server that is not Amazon's, or on an Azure Blob server that is not Microsoft's: puts under a condition, answers that are lost, large objects, credentials,
 //! kills. With Kafka, where a consumer runs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(
@@ -29,6 +29,9 @@ use e2e::verify::wait::until_stored;
 use rustix::process::Signal;
 use stage::{PATIENCE, Stage, steady};
 
+/// In a form that every store takes.
+const WRONG: &str = "d3Jvbmc=";
+
 fn block<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(work)
@@ -36,7 +39,7 @@ fn block<T>(work: impl Future<Output = T>) -> T {
 
 /// Of sixteen writers of one name one wins, and what it wrote stands there.
 #[test]
-fn s3_one_of_many_writers_wins() {
+fn one_of_many_writers_wins() {
     let Some(bucket) = Bucket::open("race") else { return };
     block(async {
         let mut puts = tokio::task::JoinSet::new();
@@ -62,7 +65,7 @@ fn s3_one_of_many_writers_wins() {
 /// An object larger than any part of a multipart upload goes in one put, under the condition; another one of the name
 /// is refused. What compaction writes piece by piece is there when it is whole.
 #[test]
-fn s3_large_objects_are_put_whole() {
+fn large_objects_are_put_whole() {
     let Some(bucket) = Bucket::open("large") else { return };
     block(async {
         let store = bucket.store().await;
@@ -90,9 +93,9 @@ fn s3_large_objects_are_put_whole() {
 /// A put was carried out and its answer is lost: the client asks again by itself, is told that the name is taken, and
 /// what stands there is its own.
 #[test]
-fn s3_a_repeated_put_finds_what_it_had_stored() {
+fn a_repeated_put_finds_what_it_had_stored() {
     let Some(bucket) = Bucket::open("repeated") else { return };
-    let proxy = LosingProxy::start(bucket.endpoint(), 1);
+    let proxy = LosingProxy::start(&bucket.endpoint(), 1);
     block(async {
         let store = bucket.store_at(&proxy.endpoint()).await;
         assert_eq!(store.put_new("t/a", "once".into()).await.unwrap(), Put::Taken);
@@ -153,8 +156,8 @@ fn assert_sound(stage: &Stage, lake: &Lake, topic: &str) -> e2e::verify::report:
 /// A consumer that is killed again and again loses and doubles nothing, and neither does a compactor that is
 /// killed before and after the switch to its files, or while objects give up their rows.
 #[test]
-fn s3_kills_lose_and_double_nothing() {
-    let Some((stage, bucket, topic)) = set("s3-kills") else { return };
+fn kills_lose_and_double_nothing() {
+    let Some((stage, bucket, topic)) = set("bucket-kills") else { return };
     let lake = bucket.lake();
     let load = stage.load(steady(&topic, 4, 200_000, 30));
     let mut objects = 0;
@@ -205,9 +208,9 @@ fn compact(stage: &Stage, bucket: &Bucket, table: &str, more: &[&str]) -> Comman
 
 /// Answers to the consumer's puts are lost all the while: it recognises what is its own.
 #[test]
-fn s3_lost_answers_lose_and_double_nothing() {
-    let Some((stage, bucket, topic)) = set("s3-answers") else { return };
-    let proxy = LosingProxy::start(bucket.endpoint(), 3);
+fn lost_answers_lose_and_double_nothing() {
+    let Some((stage, bucket, topic)) = set("bucket-answers") else { return };
+    let proxy = LosingProxy::start(&bucket.endpoint(), 3);
     let mut consumer = consumer(&stage, &bucket, &proxy.endpoint(), "consumer");
     start_consuming(&stage, &topic);
     let summary = stage.load(steady(&topic, 4, 200_000, 8)).join().unwrap();
@@ -219,7 +222,7 @@ fn s3_lost_answers_lose_and_double_nothing() {
 
 /// Credentials come from the environment or from a file; wrong ones are refused in one sentence that names the sink.
 #[test]
-fn s3_credentials_come_the_usual_ways() {
+fn credentials_come_the_usual_ways() {
     let Some(bucket) = Bucket::open("credentials") else { return };
     let folder = tempfile::tempdir().unwrap();
     block(async {
@@ -232,17 +235,18 @@ fn s3_credentials_come_the_usual_ways() {
     let files = || {
         let mut command = Command::new(program("consumer").unwrap());
         command.args(["files", "t", "--sink-url", bucket.url().as_str()]);
-        command.env_remove("AWS_SECRET_ACCESS_KEY");
         command
     };
-    let environment = |secret: &str| {
+    let environment = |secret: Option<&str>| {
         let mut command = files();
-        command.env("AWS_ENDPOINT", bucket.endpoint()).env("AWS_ALLOW_HTTP", "true");
-        command.env("AWS_REGION", "us-east-1").env("AWS_ACCESS_KEY_ID", "test-access");
-        command.env("AWS_SECRET_ACCESS_KEY", secret).output().unwrap()
+        for (key, value) in bucket.options() {
+            command.env(key.to_uppercase(), value);
+        }
+        command.envs(secret.map(|secret| (bucket.secret_key().to_uppercase(), secret)));
+        command.output().unwrap()
     };
     let listed = format!("{}/t/partition=0/o+0+00000000000000000000.parquet\n", bucket.url());
-    let by_environment = environment("test-secret");
+    let by_environment = environment(None);
     assert_eq!(
         String::from_utf8_lossy(&by_environment.stdout),
         listed,
@@ -252,7 +256,7 @@ fn s3_credentials_come_the_usual_ways() {
     let settings = bucket.settings(folder.path(), &bucket.endpoint());
     let by_file = files().arg("--sink-config").arg(&settings).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&by_file.stdout), listed, "{}", text(&by_file));
-    let wrong = environment("wrong");
+    let wrong = environment(Some(WRONG));
     assert_eq!(ending(wrong.status), "status 1");
     let said = text(&wrong);
     assert!(said.contains("check the credentials (--sink-config"), "{said}");
@@ -262,16 +266,16 @@ fn s3_credentials_come_the_usual_ways() {
 
 /// A consumer that may not write its sink ends at once, and says which sink, and why.
 #[test]
-fn s3_a_consumer_with_wrong_credentials_says_so_and_ends() {
-    let Some((stage, bucket, _)) = set("s3-wrong") else { return };
+fn a_consumer_with_wrong_credentials_says_so_and_ends() {
+    let Some((stage, bucket, _)) = set("bucket-wrong") else { return };
     let settings = bucket.settings(stage.folder(), &bucket.endpoint());
     let with_wrong = std::fs::read_to_string(&settings).unwrap();
     let with_wrong: String = with_wrong
         .lines()
-        .filter(|line| !line.contains("secret"))
+        .filter(|line| !line.starts_with(bucket.secret_key()))
         .map(|line| format!("{line}\n"))
         .collect();
-    std::fs::write(&settings, with_wrong + "aws_secret_access_key=wrong\n").unwrap();
+    std::fs::write(&settings, with_wrong + bucket.secret_key() + "=" + WRONG + "\n").unwrap();
     let (url, settings) = (bucket.url().to_string(), settings.to_str().unwrap().to_owned());
     let arguments =
         ["--consumer", "1", "--by-hand", "--sink-url", &url, "--sink-config", &settings];
