@@ -142,7 +142,8 @@ pub(crate) fn value(kind: &ColumnType) -> BoxedStrategy<Value> {
     let present: BoxedStrategy<Value> = match kind {
         ColumnType::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
         ColumnType::Integer => any::<i64>().prop_map(Value::Number).boxed(),
-        ColumnType::Float => any::<f64>().prop_map(Value::Float).boxed(),
+        // Also what is infinite, and what is no number.
+        ColumnType::Float => prop::num::f64::ANY.prop_map(Value::Float).boxed(),
         ColumnType::Text => ".{0,8}|[a-z]{120,140}".prop_map(Value::Text).boxed(),
         ColumnType::Binary => vec(any::<u8>(), 0..8).prop_map(Value::Bytes).boxed(),
         ColumnType::Decimal { precision, .. } => {
