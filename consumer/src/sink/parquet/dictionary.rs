@@ -3,6 +3,8 @@
 //! Parquet's writer makes a dictionary of every column until it has grown too long. Where values hardly
 //! ever repeat it holds them all, each was looked up in it, and the column takes more space than without.
 
+#![expect(clippy::disallowed_types, reason = "a set that is counted, never gone through")]
+
 use std::collections::HashSet;
 
 use arrow::array::{Array, AsArray as _, RecordBatch};
