@@ -282,6 +282,19 @@ fn a_pod_that_outlives_its_deployment_is_ended() {
     assert!(!cluster.calls.iter().any(is_forced), "it has its time to end");
 }
 
+/// What was evicted is over, and stays to be looked at.
+#[test]
+fn a_pod_that_is_over_stays_beside_the_next() {
+    let mut cluster = led();
+    cluster.create(1);
+    cluster.pass(5);
+    let old = cluster.pod_of(1);
+    (old.running_since_ms, old.waits_for) = (None, Some("the pod is over: Evicted".into()));
+    cluster.second_pod(1);
+    cluster.pass(60);
+    assert_eq!(cluster.pods.len(), 2);
+}
+
 /// A bad template changes nothing and is told once; consumers that have one keep it.
 #[test]
 fn a_bad_template_is_refused_and_the_old_one_goes_on() {

@@ -16,7 +16,7 @@ use crate::fleet::FleetEvent;
 const LATE: Duration = Duration::from_secs(10);
 /// That it is stuck is told again and again, until somebody who knows more lets it go.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
-/// A Deployment never has two pods that are to stay. What stays beside a newer one for so long is of a
+/// A Deployment never has two pods that are to run. What runs beside a newer one for so long is of a
 /// Deployment before this one, whose garbage was not collected: it holds the volume that the newer needs.
 const OUTLIVED: Duration = Duration::from_secs(20);
 
@@ -99,7 +99,8 @@ impl Pods {
     }
 }
 
-/// The pods that are to stay although a newer one of their consumer is, too.
+/// The pods that run on although there is a newer one of their consumer. Those that are over, evicted ones
+/// for instance, are left to whoever wants to know why.
 fn older(observed: &Observed) -> BTreeSet<&str> {
     let mut newest: BTreeMap<ConsumerId, &PodFacts> = BTreeMap::new();
     let mut older = BTreeSet::new();
@@ -108,7 +109,9 @@ fn older(observed: &Observed) -> BTreeSet<&str> {
         let (new, old) =
             if other.created_ms > pod.created_ms { (other, pod) } else { (pod, other) };
         newest.insert(pod.consumer, new);
-        older.insert(old.identity.uid.as_str());
+        if old.running_since_ms.is_some() {
+            older.insert(old.identity.uid.as_str());
+        }
     }
     older
 }
