@@ -12,6 +12,7 @@ Checks what the build, the demo and the tests need, and installs what is missing
                               (Java and Maven are left out when KAFKA_BOOTSTRAP_SERVERS names a Kafka of your own)
   scripts/setup.sh --tests    the same, and Python 3 with venv, shellcheck, curl, kubectl 1.27 or newer, and Go 1.24 or newer
                               (Go is left out when scripts/kubernetes.sh has built the control plane already)
+                              Without Node.js and npm the tests on an Azure Blob server are left out.
 
 Debian packages are installed by apt-get, as root or through sudo without a password; otherwise the command to type is
 printed, with exit status 1. Rust, Go and kubectl are not installed: when they are missing, it is said where they are found.

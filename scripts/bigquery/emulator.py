@@ -4,10 +4,9 @@
   of 500 took 20 GB and a hundred times as long.
 - All its threads execute on one connection to its database, where the statement of one takes the other's result away. Here each thread
   has a cursor, which is a connection of its own.
-- A connection for appends keeps one of its threads for as long as it lasts, and there are four more than processors: with six such
-  connections nothing else was answered.
-- A stream is finalized while rows appended to it before are on their way into the table: it said that the stream was at its end, and a
-  query did not see them yet.
+- A connection for appends keeps one of its threads for as long as it lasts, and there are four more than processors: with so many such
+  connections nothing else can be answered.
+- A stream may be finalized while rows appended to it before are on their way into the table, where a query does not see them yet.
 """
 
 import sys

@@ -1,5 +1,5 @@
-//! On an S3 server that is not Amazon's, or on an Azure Blob server that is not Microsoft's: puts under a condition, answers that are lost, large objects, credentials,
-//! kills. With Kafka, where a consumer runs.
+//! On an S3 server that is not Amazon's, or on an Azure Blob server that is not Microsoft's: puts under a condition,
+//! answers that are lost, large objects, credentials, kills. With Kafka, where a consumer runs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(
     clippy::disallowed_methods,
