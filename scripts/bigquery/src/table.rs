@@ -186,6 +186,22 @@ impl Table {
         plain.into_iter().chain(upserted.map(|(_, row)| row)).collect()
     }
 
+    /// As [`Self::rows`], with the values of these columns at least; without changes nothing else is read.
+    pub fn rows_with(&self, names: &[&str]) -> Vec<Row> {
+        if self.has_changes {
+            return self.rows();
+        }
+        // The rows of a request have one format.
+        let requests = self.rows.chunk_by(|one, next| Arc::ptr_eq(&one.format, &next.format));
+        let read = |request: &[StoredRow]| {
+            let part = request[0].format.part(names);
+            let read = |row: &StoredRow| part.read(&row.bytes);
+            request.iter().map(read).collect::<Result<Vec<_>, _>>()
+        };
+        let rows: Result<Vec<_>, _> = requests.map(read).collect();
+        rows.expect("they were read before they were stored").into_iter().flatten().collect()
+    }
+
     /// The part of [`Self::rows`] that begins at `start`, at most `most` rows, and how many there are in all. Without
     /// changes only that part is read.
     pub fn rows_from(&self, start: usize, most: usize) -> (Vec<Row>, usize) {

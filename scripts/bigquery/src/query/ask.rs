@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::evaluate::{Answer, Parameters, evaluate};
-use super::parse::{Query, parse};
+use super::parse::{Query, columns_of, parse};
 use crate::names::TableName;
 use crate::refusal::RestRefusal;
 use crate::row::value::Stamps;
@@ -100,7 +100,8 @@ impl Warehouse {
                 let stamps = request.format_options.unwrap_or_default().stamps();
                 let asked = (&items[..], &conditions[..]);
                 let (columns, parameters) = (table.columns(), request.parameters());
-                let answer = evaluate(asked, columns, &table.rows(), &parameters, stamps);
+                let rows = table.rows_with(&columns_of(items, conditions));
+                let answer = evaluate(asked, columns, &rows, &parameters, stamps);
                 Some(answer.map_err(invalid)?)
             }
             Query::AddPrimaryKey { columns, .. } => {

@@ -69,6 +69,17 @@ enum Token {
 const SYMBOLS: [&str; 15] =
     ["<=", ">=", "!=", "<>", "(", ")", ",", ".", "*", "=", "<", ">", "@", "?", "-"];
 
+/// The columns that it takes to tell which rows are meant, and what is asked of them.
+pub fn columns_of<'a>(items: &'a [Item], conditions: &'a [Condition]) -> Vec<&'a str> {
+    let asked = items.iter().flat_map(|item| match &item.of {
+        Expression::All => &[],
+        Expression::Column(name) => std::slice::from_ref(name),
+        Expression::Format(names) => &names[..],
+    });
+    let tested = conditions.iter().map(|condition| &condition.column);
+    asked.chain(tested).map(String::as_str).collect()
+}
+
 /// Errors say where the text went wrong.
 pub fn parse(sql: &str) -> Result<Query, String> {
     let mut parser = Parser { tokens: tokens(sql)?, at: 0, positional: 0 };

@@ -1,5 +1,7 @@
 //! Pure. Rows in protobuf: whether a writer's schema fits a table's columns, and the values of an encoded row.
 
+use prost::DecodeError;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind as Wire, MessageDescriptor,
     ReflectMessage as _, Value as Encoded,
@@ -120,6 +122,20 @@ pub fn row_of_bytes(
     let is_delete = change.as_ref().is_some_and(|change| change.kind == ChangeKind::Delete);
     let row = row_of_message(&decoded, columns, missing, is_delete)?;
     Ok((row, change))
+}
+
+/// The fields of these numbers, still encoded.
+pub fn part_of(mut bytes: &[u8], numbers: &[u32]) -> Result<Vec<u8>, DecodeError> {
+    let mut part = Vec::new();
+    while !bytes.is_empty() {
+        let field = bytes;
+        let (number, wire) = decode_key(&mut bytes)?;
+        skip_field(wire, number, &mut bytes, DecodeContext::default())?;
+        if numbers.contains(&number) {
+            part.extend_from_slice(&field[..field.len() - bytes.len()]);
+        }
+    }
+    Ok(part)
 }
 
 fn row_of_message(

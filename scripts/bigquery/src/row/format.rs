@@ -8,7 +8,7 @@ use super::change::Change;
 use super::encoded::{self, Missing};
 use super::parse::{WrongField, row_of_json};
 use super::value::Row;
-use crate::schema::Column;
+use crate::schema::{Column, find};
 
 /// What is needed to read a row again, with the columns that it was checked against.
 #[derive(Debug)]
@@ -17,7 +17,32 @@ pub enum Format {
     Json { columns: Arc<Vec<Column>>, ignore_unknown: bool },
 }
 
+/// What it takes to read some columns of a stored row, and no others.
+#[derive(Debug)]
+pub struct Part<'a> {
+    format: &'a Format,
+    columns: Vec<Column>,
+    /// Those of their fields.
+    numbers: Vec<u32>,
+}
+
 impl Format {
+    /// Names that are no column's are left out.
+    pub fn part(&self, names: &[&str]) -> Part<'_> {
+        let (Self::Encoded { columns, .. } | Self::Json { columns, .. }) = self;
+        let is_asked = |column: &&Column| names.iter().any(|name| column.is_called(name));
+        let columns: Vec<_> = columns.iter().filter(is_asked).cloned().collect();
+        let numbers = match self {
+            Self::Encoded { message, .. } => {
+                let fields = message.fields();
+                let fields = fields.filter(|field| find(&columns, field.name()).is_some());
+                fields.map(|field| field.number()).collect()
+            }
+            Self::Json { .. } => Vec::new(),
+        };
+        Part { format: self, columns, numbers }
+    }
+
     pub fn read(&self, bytes: &[u8]) -> Result<(Row, Option<Change>), WrongField> {
         match self {
             Self::Encoded { message, columns, missing } => {
@@ -32,6 +57,21 @@ impl Format {
     }
 }
 
+impl Part<'_> {
+    pub fn read(&self, bytes: &[u8]) -> Result<Row, WrongField> {
+        match self.format {
+            Format::Encoded { message, missing, .. } => {
+                let part = encoded::part_of(bytes, &self.numbers);
+                let part = part.map_err(|error| WrongField::new("", error.to_string()))?;
+                let read = encoded::row_of_bytes(&part, message, &self.columns, missing);
+                read.map(|(row, _)| row)
+            }
+            // It cannot be taken apart without being read.
+            json => json.read(bytes).map(|(row, _)| row),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
@@ -41,6 +81,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::super::encoded::{Misfit, check_fit, compile};
+    use super::super::value::Value;
     use super::*;
     use crate::schema::Mode;
 
@@ -139,6 +180,39 @@ mod tests {
                 matches!(fit(one(wire), kind), Err(Misfit::Incompatible(_))),
                 "{wire:?} {kind}"
             );
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_row_has_the_values_of_the_whole() {
+        let kinds = [Type::Int64, Type::String, Type::Bytes, Type::Double, Type::Uint32];
+        let names = ["a", "b", "c", "d", "e"];
+        let fields: Vec<_> =
+            names.iter().zip(kinds).map(|(name, kind)| (*name, kind, Label::Optional)).collect();
+        let columns: Vec<Column> = serde_json::from_value(json!([
+            {"name": "A", "type": "INTEGER"}, {"name": "b", "type": "STRING"}, {"name": "c", "type": "BYTES"},
+            {"name": "d", "type": "FLOAT"}, {"name": "e", "type": "INTEGER"},
+            {"name": "later", "type": "STRING", "defaultValueExpression": "'x'"},
+        ]))
+        .unwrap();
+        let columns = Arc::new(columns);
+        let message = message(&fields);
+        let mut row = DynamicMessage::new(message.clone());
+        row.set_field_by_name("a", Encoded::I64(-7));
+        row.set_field_by_name("b", text("abc"));
+        row.set_field_by_name("c", Encoded::Bytes(vec![1, 2, 3].into()));
+        row.set_field_by_name("d", Encoded::F64(0.5));
+        let bytes = row.encode_to_vec();
+        let missing = Missing { default: true, columns: Vec::new() };
+        let format = Format::Encoded { message, columns: Arc::clone(&columns), missing };
+        let whole = format.read(&bytes).unwrap().0;
+        for names in [&["a"][..], &["D", "c"], &["b", "e", "later"], &["none"]] {
+            let part = format.part(names).read(&bytes).unwrap();
+            for column in columns.iter() {
+                let is_asked = names.iter().any(|name| column.is_called(name));
+                let expected = if is_asked { whole.get(&column.name) } else { &Value::Null };
+                assert_eq!(part.get(&column.name), expected, "{names:?} {}", column.name);
+            }
         }
     }
 
