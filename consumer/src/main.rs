@@ -22,6 +22,10 @@ const BAD_INPUT: u8 = 2;
 /// How long a client that waits for a broker may hold up the end of the process.
 const END_PATIENCE: Duration = Duration::from_millis(500);
 
+/// Many partitions open or store at the same moment, each in a thread that waits for a broker or a disk. A thread
+/// that has nothing to do keeps memory, and by tokio's ten seconds none would ever be without work for long enough.
+const IDLE_THREADS_END_AFTER: Duration = Duration::from_millis(100);
+
 type Outcome = Result<(), (u8, anyhow::Error)>;
 
 fn main() -> ExitCode {
@@ -106,7 +110,8 @@ fn status(failure: Failure) -> (u8, anyhow::Error) {
 }
 
 fn runtime() -> Result<Runtime, (u8, anyhow::Error)> {
-    Builder::new_multi_thread().enable_all().build().map_err(failed)
+    let mut builder = Builder::new_multi_thread();
+    builder.enable_all().thread_keep_alive(IDLE_THREADS_END_AFTER).build().map_err(failed)
 }
 
 fn bad_input(error: impl Into<anyhow::Error>) -> (u8, anyhow::Error) {
