@@ -136,6 +136,10 @@ mod tests {
         assert_eq!((sealed.batch.rows.len(), sealed.batch.schema.version), (1, 2));
         assert_eq!((sealed.oldest_ms, sealed.dead_letters), (Some(1), 2));
         assert!(object.is_empty() && object.bytes() == 0);
+        for version in [2, 3, 3] {
+            object.add(addition(20, 1, version));
+        }
+        assert_eq!(object.seal(12).unwrap().batch.schema.version, 3, "later rows have its columns");
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl State {
         if file.version > VERSION {
             return Err(Unusable::Newer(file.version));
         }
-        if file.checksum != checksum(&file.state) {
+        if file.version != VERSION || file.checksum != checksum(&file.state) {
             return Err(Unusable::Corrupt);
         }
         let state: Self = serde_json::from_value(file.state).map_err(|_| Unusable::Corrupt)?;
@@ -126,6 +126,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         assert_eq!(State::decode(&state().encode(), &belonging()), Ok(state()));
+    }
+
+    /// There never was a version before the first: somebody changed the number.
+    #[test]
+    fn a_version_that_never_was_is_damage() {
+        let text = String::from_utf8(state().encode()).unwrap();
+        let changed = text.replacen("\"version\": 1", "\"version\": 0", 1);
+        assert_ne!(changed, text);
+        assert_eq!(State::decode(changed.as_bytes(), &belonging()), Err(Unusable::Corrupt));
     }
 
     #[test]

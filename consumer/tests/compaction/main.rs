@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod merged;
+mod refused;
 mod reader;
 mod slow;
 mod writer;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod arrow_json;
+mod encoded;
 mod generated;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use common::identity::TopicId;
 use common::messages::command::Source;
 use common::partition::TopicPartition;
 use consumer::decode::schemas::{Registered, SchemaCache};
-use consumer::decode::{DeadLetterReason, Decoded, Decoder, Rows};
+use consumer::decode::{DeadLetter, DeadLetterReason, Decoded, Decoder, Rows};
 use consumer::record::RawRecord;
 use consumer::table::schema::TableSchema;
 use proptest::prelude::*;
@@ -64,7 +65,11 @@ impl Table {
             .collect();
         loop {
             match self.decoder.decode(&records, &self.schema) {
-                Decoded::Rows(rows) => return rows,
+                Decoded::Rows(rows) => {
+                    let of_its_record = |it: &DeadLetter| records[it.index].offset == it.offset;
+                    assert!(rows.dead_letters.iter().all(of_its_record));
+                    return rows;
+                }
                 Decoded::Wider(wider) => {
                     let wider = self.schema.widened(&wider.columns);
                     self.schema = wider.expect("a table is widened by columns that it lacks");
@@ -232,6 +237,18 @@ fn data_is_resolved_to_the_readers_schema() {
             json!({"v": "1970-01-01T00:00:00.005Z"}),
         ),
         (
+            wrap(r#"{"type": "long", "logicalType": "timestamp-micros"}"#),
+            one(Value::TimestampMicros(7_000)),
+            wrap(r#"{"type": "long", "logicalType": "timestamp-millis"}"#),
+            json!({"v": "1970-01-01T00:00:00.007Z"}),
+        ),
+        (
+            wrap(r#""long""#),
+            one(Value::Long(5)),
+            wrap(r#"["double", "long"]"#),
+            json!({"v": {"double": null, "long": 5}}),
+        ),
+        (
             wrap(r#"{"type": "enum", "name": "e", "symbols": ["A", "B"]}"#),
             one(Value::Enum(1, "B".into())),
             wrap(r#"{"type": "enum", "name": "e", "symbols": ["A", "C"], "default": "C"}"#),
@@ -281,10 +298,11 @@ fn records_name_their_schema_or_are_dead_letters() {
         Table::new("avro", &[("encoding", "single_object"), ("schema", &schema)], &Arc::default());
     let framed = [&[0xc3, 1], &parsed.fingerprint()[..], &[14]].concat();
     let foreign = [&[0xc3, 1], &[7; 8][..], &[14]].concat();
-    let rows = single.rows(&[framed, foreign, vec![14], vec![]]);
+    let other_magic = [&[0xc3, 2], &parsed.fingerprint()[..], &[14]].concat();
+    let rows = single.rows(&[framed, foreign, vec![14], vec![], other_magic]);
     assert_eq!(row(&rows.batch, 0), json!({"a": 7}));
     use DeadLetterReason::{InvalidAvro, NotFramed, UnknownSchema, UnusableSchema};
-    assert_eq!(reasons(&rows), [UnknownSchema, NotFramed, NotFramed]);
+    assert_eq!(reasons(&rows), [UnknownSchema, NotFramed, NotFramed, NotFramed]);
 
     let cache = Arc::new(SchemaCache::default());
     cache.insert(1, Registered::Avro(Arc::new(parsed)));

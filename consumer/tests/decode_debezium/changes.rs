@@ -314,6 +314,7 @@ fn events_in_avro_are_changes_of_rows() {
         (2, None),
         (2, Some(event(&schema, none(), value(2, unavailable), "u"))),
         (2, Some(event(&schema, none(), none(), "t"))),
+        (2, Some(event(&schema, none(), none(), "m"))),
     ];
     let record = |(offset, (id, value)): (u64, (i64, Option<Vec<u8>>))| RawRecord {
         offset,
@@ -330,6 +331,7 @@ fn events_in_avro_are_changes_of_rows() {
     );
     cache.insert(6, Registered::Avro(Arc::new(keys.clone())));
     let rows = state.decode(&records);
+    assert_eq!(rows.ignored, 1, "a message is about no row");
     let row = |id: i64, letter: &str| json!({"id": id, "amount": "12.50", "due": 20_521, "letter": letter});
     let told: Vec<_> =
         Change::of(&rows).into_iter().map(|it| (it.kind, it.sequence, it.row)).collect();
@@ -351,7 +353,7 @@ fn events_in_avro_are_changes_of_rows() {
     let reason = DeadLetterReason::InapplicableChange;
     assert_eq!(letters, [(5, reason), (6, reason)]);
     let mut by_source = State::new(&[("encoding", "confluent")], &cache);
-    assert_eq!(by_source.decode(&records).ignored, 1, "the tombstone");
+    assert_eq!(by_source.decode(&records).ignored, 2, "the tombstone and the message");
 }
 
 /// What a source does to a table of few rows, and the table in the end.

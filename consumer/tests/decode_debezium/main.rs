@@ -18,7 +18,7 @@ use common::identity::TopicId;
 use common::messages::command::Source;
 use common::partition::TopicPartition;
 use consumer::decode::schemas::{Registered, SchemaCache};
-use consumer::decode::{DeadLetterReason, Decoded, Decoder, Rows};
+use consumer::decode::{DeadLetter, DeadLetterReason, Decoded, Decoder, Rows};
 use consumer::record::RawRecord;
 use consumer::table::schema::TableSchema;
 use serde::Deserialize;
@@ -71,7 +71,11 @@ impl Table {
                 Some(wider) => self.decoder.decode_again(wider, &records, &self.schema),
             };
             match decoded {
-                Decoded::Rows(rows) => return rows,
+                Decoded::Rows(rows) => {
+                    let of_its_record = |it: &DeadLetter| records[it.index].offset == it.offset;
+                    assert!(rows.dead_letters.iter().all(of_its_record));
+                    return rows;
+                }
                 Decoded::Wider(needed) => {
                     let schema = self.schema.widened(&needed.columns);
                     self.schema = schema.expect("a table is widened by columns that it lacks");
@@ -263,4 +267,60 @@ fn a_table_whose_columns_change_keeps_every_value() {
     assert_eq!((amount(0), amount(1)), (json!("12.50"), json!("12.50")));
     assert_eq!(amount(2), json!(null), "12.501 is not rounded");
     assert_eq!(rows.unparsed, 2);
+}
+
+/// An event of one column with a schema beside it.
+fn of_type(kind: &str, value: &str) -> Vec<u8> {
+    let row =
+        format!(r#"{{"type": "struct", "optional": true, "fields": [{{"field": "v", {kind}}}]"#);
+    let schema = format!(
+        r#"{{"type": "struct", "fields": [{row}, "field": "after"}}, {{"field": "op", "type": "string"}}]}}"#
+    );
+    let payload = format!(r#"{{"after": {{"v": {value}}}, "op": "c"}}"#);
+    format!(r#"{{"schema": {schema}, "payload": {payload}}}"#).into_bytes()
+}
+
+/// A number is a time in the unit that the name of its type says, with a zone or without.
+#[test]
+fn times_have_the_unit_of_their_type() {
+    let (debezium, connect) = ("io.debezium.time", "org.apache.kafka.connect.data");
+    for (kind, package, name, value, expected) in [
+        ("int64", debezium, "Timestamp", "1007", "1970-01-01T00:00:01.007"),
+        ("int64", debezium, "MicroTimestamp", "1000007", "1970-01-01T00:00:01.000007"),
+        ("int64", debezium, "NanoTimestamp", "1000000007", "1970-01-01T00:00:01.000000007"),
+        ("int64", connect, "Timestamp", "1007", "1970-01-01T00:00:01.007Z"),
+        ("int32", debezium, "Time", "1007", "00:00:01.007"),
+        ("int32", connect, "Time", "1007", "00:00:01.007"),
+        ("int64", debezium, "MicroTime", "1000007", "00:00:01.000007"),
+        ("int64", debezium, "NanoTime", "1000000007", "00:00:01.000000007"),
+    ] {
+        let kind = format!(r#""type": "{kind}", "name": "{package}.{name}""#);
+        let rows = Table::new(&[], &Arc::default()).rows(&[Some(of_type(&kind, value))]);
+        assert_eq!(rows.dead_letters, [], "{kind}");
+        assert_eq!(row(&rows.batch, 0)["v"], expected, "{kind}");
+    }
+}
+
+/// Where the point of a decimal stands is not guessed.
+#[test]
+fn a_decimal_without_a_scale_is_no_number() {
+    let kind = r#""type": "bytes", "name": "org.apache.kafka.connect.data.Decimal""#;
+    let rows = Table::new(&[], &Arc::default()).rows(&[Some(of_type(kind, "\"BOI=\""))]);
+    assert_eq!(rows.dead_letters[0].reason, DeadLetterReason::UnusableSchema);
+    assert!(rows.dead_letters[0].text.contains("scale"), "{:?}", rows.dead_letters);
+}
+
+/// An event that does not tell when it happened does not get the time of the event before it.
+#[test]
+fn the_time_of_an_event_is_its_own() {
+    let event =
+        |source: &str| Some(format!(r#"{{"op": "c", "after": {{"id": 1}}{source}}}"#).into_bytes());
+    let told = || event(r#", "source": {"ts_ms": 5, "lsn": 1}"#);
+    let others =
+        ["", r#", "source": null"#, r#", "source": {"lsn": 2}"#, r#", "source": {"ts_ms": null}"#];
+    for other in others {
+        let rows = Table::new(&[], &Arc::default()).rows(&[told(), event(other), told()]);
+        let times = [0, 1, 2].map(|at| row(&rows.batch, at)["__source_ts_ms"].clone());
+        assert_eq!(times, [json!(5), json!(null), json!(5)], "{other}");
+    }
 }

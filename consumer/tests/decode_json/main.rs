@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../decode_avro/arrow_json.rs"]
+mod arrow_json;
 mod json;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use bytes::Bytes;
 use common::identity::TopicId;
 use common::messages::command::Source;
 use common::partition::TopicPartition;
-use consumer::decode::{DeadLetterReason, Decoded, Decoder, Rows};
+use consumer::decode::{DeadLetter, DeadLetterReason, Decoded, Decoder, Rows};
 use consumer::record::RawRecord;
 use consumer::table::schema::TableSchema;
 use json::{Json, Types, is_same, row};
@@ -51,7 +54,11 @@ fn rows(decoder: &Decoder, records: &[RawRecord], schema: &mut TableSchema) -> R
     let mut decoded = decoder.decode(records, schema);
     loop {
         match decoded {
-            Decoded::Rows(rows) => return rows,
+            Decoded::Rows(rows) => {
+                let of_its_record = |it: &DeadLetter| records[it.index].offset == it.offset;
+                assert!(rows.dead_letters.iter().all(of_its_record));
+                return rows;
+            }
             Decoded::Wider(wider) => {
                 *schema = schema.widened(&wider.columns).unwrap();
                 decoded = decoder.decode_again(&wider, records, schema);
@@ -272,6 +279,9 @@ fn the_value_of_bytes_is_untouched() {
         values.as_binary::<i32>().iter().collect::<Vec<_>>(),
         [Some(&b"\x00\xff"[..]), Some(&b""[..]), None]
     );
+    let tombstones = column(&decoded.batch, "kafka_tombstone");
+    let tombstones: Vec<_> = tombstones.as_boolean().iter().flatten().collect();
+    assert_eq!(tombstones, [false, false, true], "an empty value is one");
     let again = rows(&decoder("json", &[]), &texts(&[r#"{"value": "more"}"#]), &mut schema);
     assert_eq!((again.unparsed, schema.version), (0, 2));
 }

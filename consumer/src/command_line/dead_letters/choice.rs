@@ -162,6 +162,16 @@ mod tests {
     }
 
     #[test]
+    fn a_receipt_is_for_a_letter_of_its_own_partition() {
+        let mut choice = Choice::new(Selection::default(), None, 3, false);
+        for (partition, record) in [(0, letter(0, 1)), (1, letter(0, 1)), (1, note(1, 0))] {
+            choice.take(partition, &record);
+        }
+        let left: Vec<_> = choice.chosen().keys().map(ToString::to_string).collect();
+        assert_eq!(left, ["0:0"]);
+    }
+
+    #[test]
     fn what_is_left_is_said_with_its_reason() {
         let mut choice = Choice::new(Selection::default(), None, 3, false);
         for record in [letter(0, 1), letter(1, 3), letter(2, 1), note(3, 2), note(4, 2)] {

@@ -213,7 +213,7 @@ mod tests {
             offset: offset + 100,
             timestamp_ms: Some(5),
             is_append_time: true,
-            refused_at_ms: Some(1_000),
+            refused_at_ms: Some(1_000 + i64::try_from(offset).unwrap()),
             consumer: 2,
             table: "sales".into(),
             attempt: 1,
@@ -233,20 +233,23 @@ mod tests {
         }
         insta::assert_snapshot!(listing.to_table(), @r"
         letter  set aside                 record        reason    table  attempt  replayed  error
-        0:5     1970-01-01T00:00:01.000Z  orders/3/105  too_deep  sales  1                  line 1:  [31mexpected `}`
-        0:7     1970-01-01T00:00:01.000Z  orders/3/107  too_deep  sales  1        yes       line 1:  [31mexpected `}`
-        1:2     1970-01-01T00:00:01.000Z  orders/3/102  too_deep  sales  1                  line 1:  [31mexpected `}`
+        0:5     1970-01-01T00:00:01.005Z  orders/3/105  too_deep  sales  1                  line 1:  [31mexpected `}`
+        0:7     1970-01-01T00:00:01.007Z  orders/3/107  too_deep  sales  1        yes       line 1:  [31mexpected `}`
+        1:2     1970-01-01T00:00:01.002Z  orders/3/102  too_deep  sales  1                  line 1:  [31mexpected `}`
         and 1 earlier ones: --limit 0 shows all
         ");
         let lines = listing.to_json_lines();
-        let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+        let line = |at| lines.lines().nth(at).unwrap().parse::<Value>().unwrap();
+        let (first, second) = (line(0), line(1));
         assert_eq!((&first["letter"], &first["timestamp_type"]), (&json!("0:5"), &json!("append")));
+        assert_eq!((&first["key_bytes"], &first["value_bytes"]), (&json!(null), &json!(9)));
+        assert_eq!((&first["replayed"], &second["replayed"]), (&json!(false), &json!(true)));
     }
 
     #[test]
     fn letters_are_counted_by_topic_and_reason_and_once_as_replayed() {
         let mut summary = Summary::default();
-        for (offset, reason) in [(1, "a"), (2, "a"), (3, "b")] {
+        for (offset, reason) in [(2, "a"), (1, "a"), (4, "a"), (3, "b")] {
             summary.push(row(0, offset, reason));
         }
         for offset in [2, 2, 9] {
@@ -254,8 +257,8 @@ mod tests {
         }
         insta::assert_snapshot!(summary.to_table(), @r"
         topic   reason  letters  replayed  first                     last
-        orders  a       2        1         1970-01-01T00:00:01.000Z  1970-01-01T00:00:01.000Z
-        orders  b       1        0         1970-01-01T00:00:01.000Z  1970-01-01T00:00:01.000Z
+        orders  a       3        1         1970-01-01T00:00:01.001Z  1970-01-01T00:00:01.004Z
+        orders  b       1        0         1970-01-01T00:00:01.003Z  1970-01-01T00:00:01.003Z
         ");
     }
 

@@ -206,12 +206,15 @@ fn field_text(shape: &Shape, path: &[String], data: &[u8]) -> Option<String> {
     }
 }
 
-/// The branch that the data takes, if there are several.
+/// The branch that the data takes, if the writer or only the reader knows several.
 fn descend(shape: &Shape, mut id: NodeId, input: &mut Input<'_>) -> Option<NodeId> {
-    while let Node::Union(branches) = shape.node(id) {
-        id = branches[input.index(branches.len()).ok()?].node;
+    loop {
+        id = match shape.node(id) {
+            Node::Union(branches) => branches[input.index(branches.len()).ok()?].node,
+            Node::Wrapped(branch) => branch.node,
+            _ => return Some(id),
+        };
     }
-    Some(id)
 }
 
 impl From<Malformed> for Defect {

@@ -124,12 +124,12 @@ fn put_names(columns: &mut Fields, names: &[String]) -> Result<(), Misfit> {
 /// `source.ts_ms` of the open row.
 fn source_ts_ms(columns: &Fields) -> Option<i64> {
     let source = &columns.fields[columns.find(SOURCE, 0)?].values;
-    let Data::Struct(source) = &source.data else { return None };
-    let at = &source.fields[source.find("ts_ms", 0)?].values;
+    let Data::Struct(members) = &source.data else { return None };
+    let at = &members.fields[members.find("ts_ms", 0)?].values;
+    // Where this event tells none, the last value is that of an event before it.
+    let is_told = source.is_set(columns.rows) && at.is_set(columns.rows);
     match &at.data {
-        Data::Integer(values) if values.len() == source.rows && source.rows > 0 => {
-            values.last().copied()
-        }
+        Data::Integer(values) if is_told => values.get(columns.rows).copied(),
         _ => None,
     }
 }

@@ -193,6 +193,8 @@ mod tests {
             let name = |of: &str| format!("{of}_{at}");
             let fields = vec![column("a", kind.clone())];
             columns.push(column(&name("list"), ColumnType::List(Box::new(kind.clone()))));
+            let of_structs = ColumnType::List(Box::new(ColumnType::Struct(fields.clone())));
+            columns.push(column(&name("list_of_structs"), of_structs));
             columns.push(column(&name("map"), ColumnType::Map(Box::new(kind.clone()))));
             let of_structs = ColumnType::Map(Box::new(ColumnType::Struct(fields.clone())));
             columns.push(column(&name("map_of_structs"), of_structs));
@@ -227,7 +229,7 @@ mod tests {
         for column_of_all in &mut wide.columns {
             let fields = match &mut column_of_all.kind {
                 ColumnType::Struct(fields) => fields,
-                ColumnType::Map(values) => match &mut **values {
+                ColumnType::List(values) | ColumnType::Map(values) => match &mut **values {
                     ColumnType::Struct(fields) => fields,
                     _ => continue,
                 },
@@ -244,7 +246,10 @@ mod tests {
         assert_eq!(left.unpack().unwrap(), rows.slice(2, 3));
         let wider = reshaped(0, &wide).unwrap();
         assert_eq!((wider.rows(), wider.schema()), (5, &wide));
-        assert_eq!(wider.unpack().unwrap(), widened(&rows, &wide).unwrap());
+        let unpacked = wider.unpack().unwrap();
+        assert_eq!(unpacked, widened(&rows, &wide).unwrap());
+        let is_null = |column: &ArrayRef| column.null_count() == 5;
+        assert!(unpacked.columns()[1..].iter().all(is_null), "none becomes empty");
         assert!(reshaped(15, &wide).is_none());
     }
 }
