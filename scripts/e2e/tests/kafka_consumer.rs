@@ -9,6 +9,7 @@ use common::messages::request::{StartConsuming, StopConsuming};
 use e2e::chaos::memory::{Peaks, look};
 use e2e::harness::patience::wait_until;
 use e2e::harness::process::{Process, ending};
+use e2e::lake::store::Object;
 use e2e::latency;
 use rustix::process::Signal;
 use stage::{PATIENCE, Stage, steady};
@@ -32,11 +33,14 @@ fn set(test: &str) -> Option<(Stage, String)> {
 
 /// Objects of a second, so that there are many ends of objects to be killed in.
 fn consumer(stage: &Stage, label: &str) -> Process {
+    consumer_with(stage, label, &["--rotation-secs", "1", "--wait-time-secs", "0.2"])
+}
+
+fn consumer_with(stage: &Stage, label: &str, options: &[&str]) -> Process {
     let (lake, state) = (stage.lake_url(), stage.folder().join("state"));
     let state = state.to_str().unwrap();
     let arguments = ["--consumer", "1", "--by-hand", "--sink-url", &lake, "--state-dir", state];
-    let quick = ["--rotation-secs", "1", "--wait-time-secs", "0.2"];
-    stage.start(label, stage.command("consumer", &[&arguments[..], &quick[..]].concat()))
+    stage.start(label, stage.command("consumer", &[&arguments[..], options].concat()))
 }
 
 fn start_consuming(stage: &Stage, topic: &str) {
@@ -142,6 +146,27 @@ fn a_large_record_among_small_ones_does_no_harm() {
     look(&mut peaks, "consumer", consumer.id());
     eprintln!("peak memory in MiB: {peaks:?}");
     assert!(peaks["consumer"] < MEMORY_MIB_MAX, "{peaks:?}");
+}
+
+/// Where there is much to read, objects are about as large as was said; only the last one ends by time.
+#[test]
+fn objects_of_a_backlog_are_about_as_large_as_said() {
+    const SAID: usize = 100_000;
+    let Some((stage, topic)) = set("consumer-sizes") else { return };
+    stage.load(steady(&topic, PARTITIONS, 10 * RATE, 3)).join().unwrap();
+    let (bytes, batch) = (SAID.to_string(), (SAID / 2).to_string());
+    let sizes = ["--rotation-bytes", &bytes, "--batch-bytes", &batch, "--rotation-secs", "10"];
+    let _consumer = consumer_with(&stage, "consumer", &sizes);
+    start_consuming(&stage, &topic);
+    stage.assert_sound(&topic);
+    let lake = stage.lake();
+    let objects = lake.list().unwrap().objects;
+    let is_followed = |pair: &&[Object]| pair[0].name.partition == pair[1].name.partition;
+    let followed = objects.windows(2).filter(is_followed);
+    let sizes: Vec<_> = followed.map(|pair| lake.read(&pair[0].path).unwrap().len()).collect();
+    eprintln!("{sizes:?}");
+    assert!(sizes.len() >= 8, "{objects:?}");
+    assert!(sizes.iter().all(|size| (SAID * 3 / 4..SAID * 3 / 2).contains(size)), "{sizes:?}");
 }
 
 /// At a low rate most records are stored within the rotation time and a second.
