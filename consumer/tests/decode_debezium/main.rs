@@ -5,6 +5,7 @@
 #[path = "../decode_avro/arrow_json.rs"]
 mod arrow_json;
 mod changes;
+mod unavailable;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

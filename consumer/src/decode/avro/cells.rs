@@ -4,6 +4,7 @@ use super::input::{Input, Malformed};
 use super::node::{DefaultValue, Node, NodeId, Shape};
 use super::reader::{Reader, Reject, scalar, skip};
 use crate::decode::columns::{Fields, Scalar};
+use crate::decode::debezium::Marker;
 
 /// One field of a record.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,7 @@ fn cells<'a>(
 }
 
 /// What the data at `id` is, once a branch was taken.
-fn resolve<'a>(
+pub(in crate::decode) fn resolve<'a>(
     shape: &'a Shape,
     mut id: NodeId,
     input: &mut Input<'_>,
@@ -82,13 +83,10 @@ impl<'a> Cell<'a> {
         Reader::new(self.shape, Input::new(self.data)).field(name, guess, self.node, columns)
     }
 
-    /// Text or bytes, as they are.
-    pub(in crate::decode) fn bytes(&self) -> Option<&'a [u8]> {
+    /// Whether the source did not tell its value.
+    pub(in crate::decode) fn is_unavailable(&self, marker: Marker<'_>) -> bool {
         let mut input = Input::new(self.data);
-        match resolve(self.shape, self.node, &mut input).ok()? {
-            Node::Text | Node::Bytes => input.bytes().ok(),
-            _ => None,
-        }
+        marker.is_in_avro(self.shape, self.node, &mut input).unwrap_or(false)
     }
 
     /// A text, number or boolean as text.

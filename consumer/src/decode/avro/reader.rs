@@ -99,28 +99,15 @@ impl<'a, 'u> Reader<'a, 'u> {
             return Err(Reject::Misfit);
         }
         values.pad(rows);
-        if self.takes_unavailable(name, node) {
+        let (shape, input) = (self.shape, &mut self.input);
+        let is_unavailable =
+            self.unavailable.as_mut().is_some_and(|it| it.takes_avro(name, (shape, node), input));
+        if is_unavailable {
             values.push_null();
         } else {
             self.value(node, values)?;
         }
         Ok(at + 1)
-    }
-
-    /// Takes the text that stands for a value which is not known, if it comes next.
-    fn takes_unavailable(&mut self, name: &str, node: NodeId) -> bool {
-        let Some(unavailable) = &mut self.unavailable else { return false };
-        let (mut input, mut node) = (self.input.clone(), node);
-        while let Node::Union(branches) = self.shape.node(node) {
-            let Ok(at) = input.index(branches.len()) else { return false };
-            node = branches[at].node;
-        }
-        let is_text = matches!(self.shape.node(node), Node::Text | Node::Bytes);
-        let is_it = is_text && input.bytes().is_ok_and(|value| unavailable.note(name, value));
-        if is_it {
-            self.input = input;
-        }
-        is_it
     }
 
     fn value(&mut self, id: NodeId, values: &mut Values) -> Result<(), Reject> {

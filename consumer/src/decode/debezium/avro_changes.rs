@@ -7,6 +7,7 @@ use common::messages::format::DebeziumFormat;
 use super::avro::format_of;
 use super::envelope::{Effect, column_of, effect_of, finish_state, lacking, no_envelope};
 use super::sequence::{self, Source};
+use super::unavailable::Marker;
 use crate::decode::avro::Reject;
 use crate::decode::avro::cells::{Cell, all_cells};
 use crate::decode::avro::input::Malformed;
@@ -139,7 +140,7 @@ impl<'a> Event<'a> {
             let text = format!("its `op` is {:?}, and it has no row `after` it", self.op);
             return Err(Reject::Defect(inapplicable(text)));
         }
-        let is_lacking = |cell: &Cell<'_>| cell.bytes() == Some(unavailable.as_bytes());
+        let is_lacking = |cell: &Cell<'_>| cell.is_unavailable(Marker(unavailable));
         let known =
             |name: &str| before.iter().find(|cell| cell.name == name && !is_lacking(cell)).copied();
         let (mut whole, mut lost) = (Vec::with_capacity(after.len()), Vec::new());

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use jiter::Jiter;
 
 use super::envelope::{Effect, column_of, effect_of, finish_state, lacking};
 use super::json::{
     Envelope, EnvelopeReader, Members, envelope, member, part_of, split, state, want,
 };
 use super::sequence::{self, Source};
+use super::unavailable::Marker;
 use crate::decode::avro::node::NodeId;
 use crate::decode::changes::{Change, ChangeKind, Changes, inapplicable};
 use crate::decode::columns::Fields;
@@ -149,7 +149,8 @@ impl<'v> Event<'v> {
             let text = format!("its `op` is {:?}, and it has no row `after` it", self.op);
             return Err(Reject::Defect(inapplicable(text)));
         };
-        let is_lacking = |text: &[u8]| is_unavailable(text, unavailable);
+        let is_lacking =
+            |text: &[u8]| Marker(unavailable).is_in_json(&mut Jiter::new(text)).unwrap_or(false);
         if !after.iter().any(|(_, text)| is_lacking(text)) {
             return self.part("after", Cow::Borrowed(text));
         }
@@ -252,16 +253,6 @@ fn is_same_key(before: &Members<'_>, after: &Members<'_>, key: &[String]) -> boo
         (Some(before), Some(after)) => before == after,
         _ => true,
     })
-}
-
-/// Whether it is the text that stands for a value which is not known, or, where bytes stand, that text in base64.
-fn is_unavailable(text: &[u8], unavailable: &str) -> bool {
-    // Each character takes up to six bytes.
-    if text.first() != Some(&b'"') || text.len() > 2 + 6 * unavailable.len() {
-        return false;
-    }
-    let told = serde_json::from_slice::<Cow<'_, str>>(text);
-    told.is_ok_and(|told| told == unavailable || told == STANDARD.encode(unavailable))
 }
 
 fn scalar_text(text: &[u8]) -> Option<String> {

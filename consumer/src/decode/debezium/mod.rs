@@ -19,4 +19,4 @@ pub(super) use avro_changes::{read as read_avro_change, read_tombstone as read_a
 pub(super) use envelope::own_columns;
 pub(super) use json::EnvelopeReader;
 pub(super) use json_changes::Planned;
-pub(super) use unavailable::Unavailable;
+pub(super) use unavailable::{Marker, Unavailable};

@@ -7,7 +7,7 @@ use jiter::{Jiter, Peek};
 use super::unavailable::Unavailable;
 use crate::decode::avro::node::{Node, NodeId, Shape};
 use crate::decode::columns::{Data, Fields, Misfit, Scalar, Values, unscaled};
-use crate::decode::json::{Reject, float, put_number, takes};
+use crate::decode::json::{Reject, float, put_number};
 
 /// Reads an object's members into the open row of `columns`; names of those that are not known are noted.
 pub(super) fn members(
@@ -25,11 +25,7 @@ pub(super) fn members(
         let field = field.or_else(|| record.fields.iter().find(|field| field.name == name));
         let node = field.ok_or(Reject::Misfit)?.node;
         guess += 1;
-        let peek = jiter.peek()?;
-        let is_unavailable = match &mut unavailable {
-            Some(unavailable) if peek == Peek::String => takes(unavailable, &name, jiter)?,
-            _ => false,
-        };
+        let is_unavailable = unavailable.as_mut().is_some_and(|it| it.takes_json(&name, jiter));
         if let Some(at) = columns.find(&name, guess - 1) {
             let rows = columns.rows;
             let values = &mut columns.fields[at].values;
@@ -43,7 +39,7 @@ pub(super) fn members(
                 value(shape, node, jiter, values)?;
             }
         } else if !is_unavailable {
-            jiter.known_skip(peek)?;
+            jiter.next_skip()?;
         }
         next = jiter.next_key()?.map(str::to_owned);
     }

@@ -22,7 +22,7 @@ use crate::table::schema::{TableSchema, count};
 pub(super) use check::defect_of;
 pub(super) use members::each_member;
 pub(super) use number::float;
-pub(super) use object::{Reader, Reject, takes};
+pub(super) use object::{Reader, Reject};
 pub(super) use typed::put_number;
 
 /// A table with more columns is not expected to have a value of each in every record.

@@ -1,6 +1,6 @@
 //! Pure. Reads one JSON object straight into columns.
 
-use jiter::{Jiter, JiterError, JiterResult, Peek};
+use jiter::{Jiter, JiterError, Peek};
 
 use super::check::{DEPTH_MAX, defect_of, duplicate_key, too_deep};
 use super::{Growth, number, typed};
@@ -123,12 +123,8 @@ impl<'j, 'g> Reader<'j, 'g> {
         }
         if depth == 1
             && let Some(unavailable) = &mut self.unavailable
-            && self.jiter.peek()? == Peek::String
-            && takes(
-                unavailable,
-                field.column.field.as_deref().unwrap_or_default(),
-                &mut self.jiter,
-            )?
+            && unavailable
+                .takes_json(field.column.field.as_deref().unwrap_or_default(), &mut self.jiter)
         {
             field.values.push_null();
             return Ok(());
@@ -235,20 +231,6 @@ impl<'j, 'g> Reader<'j, 'g> {
         values.pad(values.len() + 1);
         Ok(())
     }
-}
-
-/// Takes the string that comes next if it says that the value of `name` is not known.
-pub(in crate::decode) fn takes(
-    unavailable: &mut Unavailable<'_>,
-    name: &str,
-    jiter: &mut Jiter<'_>,
-) -> JiterResult<bool> {
-    let mut ahead = jiter.clone();
-    let is_it = unavailable.note(name, ahead.known_str()?.as_bytes());
-    if is_it {
-        *jiter = ahead;
-    }
-    Ok(is_it)
 }
 
 fn fits(data: &Data, peek: Peek) -> bool {
