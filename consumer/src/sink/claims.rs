@@ -5,7 +5,7 @@ use std::ops::Range;
 use common::identity::TableId;
 use common::position::Position;
 
-use super::{BlockedReason, OpenRequest, SinkError};
+use super::{BlockedReason, Committed, OpenRequest, SinkError};
 
 /// What others than the sink say about the partition, as far as it holds for this topic and table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,8 +33,8 @@ pub struct Beginning {
 
 impl Claims {
     /// # Errors
-    /// If a position belongs to another table, and neither a change of table was ordered nor said where
-    /// the rows of this one begin.
+    /// If a position belongs to another table, and neither a change of table was ordered, nor said where
+    /// the rows of this one begin, nor anything of it committed since.
     pub fn of(table: TableId, request: &OpenRequest) -> Result<Self, SinkError> {
         // Who says where a table's rows begin asks for what another one holds, too.
         let is_ordered = request.has_changed_table || request.begin_at.is_some();
@@ -42,12 +42,17 @@ impl Claims {
         if let Some(hand_over) = &request.hand_over
             && let Some(position) = hand_over.position.filter(|p| p.topic_id == request.topic_id)
         {
-            claims.is_bridge = position.table_id != Some(table);
-            if claims.is_bridge && !is_ordered {
+            let is_other = position.table_id != Some(table);
+            let has_committed = request.committed.is_some_and(|it| it.is_in(table, request));
+            if is_other && !is_ordered && !has_committed {
                 return Err(other_table(request, "the hand-over", position.table_id));
             }
-            claims.hand_over = Some(position);
-            claims.is_clean = hand_over.clean;
+            // What was committed in this table came after a position in the one before.
+            if !is_other || is_ordered {
+                claims.is_bridge = is_other;
+                claims.hand_over = Some(position);
+                claims.is_clean = hand_over.clean;
+            }
         }
         let Some(committed) = request.committed else {
             return Ok(claims);
@@ -134,6 +139,13 @@ impl Claims {
             gap: (has_begun && begin > end).then_some(end..begin),
             overruled: self.by_person.filter(|offset| *offset != begin),
         }
+    }
+}
+
+impl Committed {
+    fn is_in(&self, table: TableId, request: &OpenRequest) -> bool {
+        self.metadata
+            .is_some_and(|it| it.topic_id == request.topic_id && it.table_id == Some(table))
     }
 }
 

@@ -147,6 +147,27 @@ async fn another_table_counts_only_by_order() {
     assert_eq!(check_chain(&objects(&scene.objects).await), 8);
 }
 
+/// The first owner after a change of tables ended without a word: the next one is handed what that one was. It stands
+/// in the table before, and says nothing any more once something was committed in this one.
+#[tokio::test(start_paused = true)]
+async fn what_was_committed_in_a_table_counts_more_than_a_hand_over_of_the_one_before() {
+    let scene = scene().await.with_ten().await;
+    let other = Some(TableId(Uuid::from_u128(9)));
+    for (offset, clean) in [(8, true), (8, false), (12, false)] {
+        let mut request = scene.handed_over(offset, clean);
+        request.hand_over.as_mut().unwrap().position.as_mut().unwrap().table_id = other;
+        let reason = scene.blocked(request.clone()).await;
+        assert!(matches!(reason, BlockedReason::OtherTable { what: "the hand-over", .. }));
+        let committed = scene.committed(10, Some(5)).committed;
+        let opened = scene.open(OpenRequest { committed, ..request.clone() }).await.unwrap();
+        assert_eq!((opened.position.offset, opened.gap), (10, None), "{offset} {clean}");
+        let mut foreign = committed;
+        foreign.as_mut().unwrap().metadata.as_mut().unwrap().table_id = other;
+        let reason = scene.blocked(OpenRequest { committed: foreign, ..request }).await;
+        assert!(matches!(reason, BlockedReason::OtherTable { .. }));
+    }
+}
+
 /// Whatever was read into another table, the rows of a new one begin where they are asked to; once they have
 /// begun, the chain's end counts, before and after a release, and nothing is left out.
 #[tokio::test(start_paused = true)]

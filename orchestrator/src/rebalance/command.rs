@@ -117,7 +117,6 @@ impl Entry {
         let same_topic = former.as_ref().is_some_and(|old| old.topic_id == desired.topic_id);
         match former {
             Some(old) if same_topic && old != desired && !is_clean => {
-                self.new_table = false;
                 self.read_as = Some(old);
             }
             Some(old) => {
@@ -125,7 +124,8 @@ impl Entry {
                 let place = |source: &TopicSource| {
                     (source.source.sink.clone(), source.source.table.clone())
                 };
-                self.new_table = same_topic && was_read && place(&old) != place(&desired);
+                let is_changed = self.new_table || place(&old) != place(&desired);
+                self.new_table = same_topic && was_read && is_changed;
                 self.read_as = Some(desired);
             }
             None => self.read_as = Some(desired),

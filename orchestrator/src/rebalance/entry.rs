@@ -145,6 +145,10 @@ impl Entry {
 
     /// Its holder said that it holds it no more, and what the next one gets.
     pub(crate) fn release(&mut self, hand_over: HandOver) {
+        // Who gives back a position of the table before has not begun with the new one.
+        let table = |hand: &HandOver| hand.position.and_then(|position| position.table_id);
+        let given = self.hand_over.as_ref();
+        self.new_table &= given.is_some_and(|given| table(given) == table(&hand_over));
         self.released_since = self.last_since();
         self.last_owner = self.holder().map(|holder| holder.consumer);
         self.state = State::Unowned;
@@ -153,7 +157,7 @@ impl Entry {
 
     /// Its holder ended without a word.
     pub(super) fn lose_holder(&mut self) {
-        let given = self.hand_over.take().unwrap_or_default();
+        let given = self.hand_over.clone().unwrap_or_default();
         let hand_over = given.after_unclean_end(self.tokens());
         self.release(hand_over);
     }

@@ -1,6 +1,6 @@
 //! Pure. Single steps of a move; whole histories are simulated together with the consumers.
 
-use common::identity::TopicId;
+use common::identity::{TableId, TopicId};
 use common::messages::Extra;
 use common::messages::command::Source;
 use common::messages::event::{PartitionAnswer, PartitionState};
@@ -103,6 +103,50 @@ fn owned_by_a() -> Rebalance {
     rebalance.handle(answer(B, 1, 2, vec![]), now());
     assert!(rebalance.is_settled());
     rebalance
+}
+
+/// However often the new owner fails to begin a new table: as long as what is handed over is a
+/// position in the one before, the order to change tables holds.
+#[test]
+fn the_order_to_change_tables_holds_until_the_new_one_has_begun() {
+    let in_table = |table: u128| {
+        let given = released(A.1);
+        let position = given.position.map(|position| Position {
+            table_id: Some(TableId(Uuid::from_u128(table))),
+            ..position
+        });
+        HandOver { position, ..given }
+    };
+    let new_tables = |actions: &[Action]| -> Vec<bool> {
+        let sent = actions.iter().filter_map(|action| match action {
+            Action::Send { assign, .. } => {
+                Some(assign.partitions().map(|(_, _, one)| one.new_table))
+            }
+            Action::Owned { .. } | Action::Failed { .. } => None,
+        });
+        sent.flatten().collect()
+    };
+    let mut rebalance = owned_by_a();
+    let sources = BTreeMap::from([("orders".into(), topic_source("sales"))]);
+    rebalance.handle(Event::Sources(sources), now());
+    let gone = said(PartitionState::Released, 1, Some(in_table(1)));
+    let actions = rebalance.handle(answer(A, 2, 3, vec![gone]), now());
+    assert_eq!(new_tables(&actions), [true]);
+    let since = rebalance.entries()[&partition()].holder().unwrap().since.sequence.0;
+    let mut failed = said(PartitionState::Failed, since, Some(in_table(1)));
+    failed.reason = Some("the sink is away".into());
+    rebalance.handle(answer(A, 3, since, vec![failed]), now());
+    let later = now() + Duration::from_secs(60);
+    let actions = rebalance.handle(Event::Tick, later);
+    assert!(new_tables(&actions).contains(&true), "{actions:?}");
+    rebalance.handle(target(B.0), later);
+    let actions = rebalance.handle(Event::Ended(A.1), later);
+    assert_eq!(new_tables(&actions), [true]);
+    let since = rebalance.entries()[&partition()].holder().unwrap().since.sequence.0;
+    rebalance.handle(answer(B, 2, since, vec![said(PartitionState::Held, since, None)]), later);
+    let gone = said(PartitionState::Released, since, Some(in_table(2)));
+    let actions = rebalance.handle(answer(B, 3, since, vec![gone]), later);
+    assert_eq!(new_tables(&actions), [false]);
 }
 
 #[test]

@@ -34,6 +34,33 @@ fn a_topic_is_loaded_again_into_a_new_table() {
     assert_eq!(former.counts.duplicated, 0, "{former:#?}");
 }
 
+/// A topic that is read into another table from now on goes on there, whoever dies over it: the two tables together have
+/// every record once.
+#[test]
+fn a_changed_table_is_gone_on_with_whoever_dies() {
+    let Some(stage) = Stage::set("system-table") else { return };
+    let crew = Crew::start(stage, 2);
+    let flow = Flow::start(&crew.stage, &crew.topic, 2, CAPACITY / 4);
+    crew.wait_for_progress();
+    crew.system.read_topic(&crew.topic, &["--table", "second"]).unwrap();
+    wait_for_table(&crew, "second");
+    for _ in 0..2 {
+        let victim = crew.victim();
+        victim.signal(Signal::KILL);
+        crew.wait_for_successor(&victim, 2);
+        crew.wait_for_progress();
+    }
+    let summary = flow.stop();
+    let mut stored = 0;
+    for table in ["second", &crew.topic] {
+        let report = crew.stage.verify_table(&crew.topic, table);
+        assert!(report.chain_problems.is_empty(), "{report:#?}");
+        assert_eq!(report.counts.duplicated, 0, "{report:#?}");
+        stored += report.counts.stored;
+    }
+    assert_eq!(stored, summary.records);
+}
+
 /// Only what comes behind an offset is loaded, and a time before all records is the beginning.
 #[test]
 fn a_table_begins_at_an_offset_or_a_time() {
