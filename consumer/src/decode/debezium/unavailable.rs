@@ -40,11 +40,11 @@ impl<'f> Unavailable<'f> {
     }
 
     /// The same in Avro.
-    pub(in crate::decode) fn takes_avro<'a>(
+    pub(in crate::decode) fn takes_avro(
         &mut self,
         name: &str,
         (shape, node): (&Shape, NodeId),
-        input: &mut Input<'a>,
+        input: &mut Input<'_>,
     ) -> bool {
         let mut ahead = input.clone();
         let is_it = self.marker.is_in_avro(shape, node, &mut ahead).unwrap_or(false);
@@ -100,12 +100,11 @@ impl Marker<'_> {
         input: &mut Input<'_>,
     ) -> Result<bool, Malformed> {
         match resolve(shape, node, input)? {
-            Node::Text | Node::Bytes => Ok(input.bytes()? == self.0.as_bytes()),
             Node::Array(element) => {
                 let count = input.block()?;
                 let is_it = match count {
                     0 => return Ok(false),
-                    1 => self.is_text_in_avro(shape, *element, input)?,
+                    1 => self.is_text_in_avro(resolve(shape, *element, input)?, input)?,
                     _ if count == self.0.len() as u64 => {
                         self.is_numbers_in_avro(shape, *element, input)?
                     }
@@ -115,22 +114,15 @@ impl Marker<'_> {
             }
             Node::Map(value) => Ok(input.block()? == 1
                 && input.bytes()? == self.0.as_bytes()
-                && self.is_text_in_avro(shape, *value, input)?
+                && self.is_text_in_avro(resolve(shape, *value, input)?, input)?
                 && input.block()? == 0),
-            _ => Ok(false),
+            node => self.is_text_in_avro(node, input),
         }
     }
 
-    fn is_text_in_avro(
-        self,
-        shape: &Shape,
-        node: NodeId,
-        input: &mut Input<'_>,
-    ) -> Result<bool, Malformed> {
-        match resolve(shape, node, input)? {
-            Node::Text | Node::Bytes => Ok(input.bytes()? == self.0.as_bytes()),
-            _ => Ok(false),
-        }
+    fn is_text_in_avro(self, node: &Node, input: &mut Input<'_>) -> Result<bool, Malformed> {
+        let is_text = matches!(node, Node::Text | Node::Bytes);
+        Ok(is_text && input.bytes()? == self.0.as_bytes())
     }
 
     fn is_numbers_in_avro(
